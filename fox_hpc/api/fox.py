@@ -1,0 +1,104 @@
+"""`fox`: the one object that user code imports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..errors import FoxError, RunCancelled
+from .context import SERVER, current
+from .decorators import mark
+from .proxy import Proxy, ProxyList
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Fox:
+    """Marks functions, and knows the place where the marked functions run.
+
+    The marks:
+        @fox.algo      the federated algorithm, on the server; exactly one.
+        @fox.collab    may be called from afar.
+        @fox.init      runs once at its place before anything else there.
+        @fox.final     runs once at its place at the end of the run.
+
+    Everything else answers inside a run only, and raises FoxError elsewhere.
+    """
+
+    @staticmethod
+    def algo(func: F) -> F:
+        """Mark the federated algorithm of the server."""
+        return mark(func, "algo")
+
+    @staticmethod
+    def collab(func: F) -> F:
+        """Mark a function that may be called from afar."""
+        return mark(func, "collab")
+
+    @staticmethod
+    def init(func: F) -> F:
+        """Mark a function that runs once, before anything else at its place."""
+        return mark(func, "init")
+
+    @staticmethod
+    def final(func: F) -> F:
+        """Mark a function that runs once, at the end of the run."""
+        return mark(func, "final")
+
+    @property
+    def clients(self) -> ProxyList:
+        """All sites of the run, in order; on the server only."""
+        context = current()
+        if context.site_name != SERVER:
+            raise FoxError("fox.clients is there on the server only: sites cannot call each other yet")
+        return ProxyList([Proxy(context.backend, site) for site in context.sites])
+
+    @property
+    def server(self) -> Proxy:
+        """The server, whose @fox.collab functions a site may call; at sites only."""
+        context = current()
+        if context.site_name == SERVER:
+            raise FoxError("fox.server is there at sites only: on the server, call the function itself")
+        return Proxy(context.backend, SERVER)
+
+    @property
+    def site_name(self) -> str:
+        """The name of this place: "server" or e.g. "site-1"."""
+        return current().site_name
+
+    @property
+    def caller(self) -> str:
+        """The place that called the function which runs now, "" if none did."""
+        return current().caller
+
+    @property
+    def is_aborted(self) -> bool:
+        """True once nobody waits for this function any more: stop early and return anything."""
+        return current().is_aborted()
+
+    @property
+    def workspace(self) -> Path:
+        """A folder for this place's own files."""
+        return current().workspace
+
+    def rounds(self, total: int) -> Iterator[int]:
+        """Count 0, 1, … `total - 1`, and show the progress to whoever watches the run.
+
+        Raises:
+            RunCancelled: the run was cancelled; checked before each round.
+        """
+        context = current()
+        for done in range(total + 1):
+            if context.is_aborted():
+                raise RunCancelled(f"the run was cancelled before round {done + 1} of {total}")
+            if context.on_round is not None:
+                context.on_round(done, total)
+            if done < total:
+                yield done
+
+    def __repr__(self) -> str:
+        return "<fox>"
+
+
+fox = Fox()

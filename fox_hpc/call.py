@@ -1,0 +1,156 @@
+"""The values that travel: a Call asks, a Reply answers, a Fault says what went wrong."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .errors import (
+    CallCancelled,
+    CallError,
+    CallTimeout,
+    CodecError,
+    NoSuchFunction,
+    RecipeError,
+    RemoteError,
+    SiteLost,
+)
+
+Ranks = Literal["all", "zero"]
+
+
+@dataclass(frozen=True)
+class CallOption:
+    """How a call is made.
+
+    Args:
+        expect_result: False sends the call and does not wait; a failure is logged only.
+        blocking: False gives a handle at once, which iterates as results arrive.
+        timeout: seconds from the moment the call reaches a running site; None waits for ever.
+        optional: True makes a failed site no error: None for a single call, a failure in the
+            results for a group.
+        secure: True refuses to make the call over a link that is not encrypted.
+        parallel: the most calls of one group in flight; 0 means no bound.
+        min_success: how many sites must answer; None means the recipe's `min_clients`.
+        ranks: "all" runs the function on every rank of the site, "zero" on rank 0 only.
+    """
+
+    expect_result: bool = True
+    blocking: bool = True
+    timeout: float | None = None
+    optional: bool = False
+    secure: bool = False
+    parallel: int = 0
+    min_success: int | None = None
+    ranks: Ranks = "all"
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not self.timeout > 0:
+            raise RecipeError(f"timeout={self.timeout!r}: a positive number of seconds or None is right")
+        if self.parallel < 0:
+            raise RecipeError(f"parallel={self.parallel!r}: 0 (no bound) or a positive number is right")
+        if self.min_success is not None and self.min_success < 0:
+            raise RecipeError(f"min_success={self.min_success!r}: 0 or a positive number is right")
+        if self.ranks not in ("all", "zero"):
+            raise RecipeError(f"ranks={self.ranks!r}: 'all' or 'zero' is right")
+
+
+def new_call_id() -> str:
+    """Make an id that is unique over all processes of a run."""
+    return os.urandom(8).hex()
+
+
+@dataclass(frozen=True)
+class Call:
+    """One function to run at one or more targets, all of which get the same arguments."""
+
+    func: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    caller: str = "server"
+    timeout: float | None = None
+    ranks: Ranks = "all"
+
+
+@dataclass(frozen=True)
+class Pending:
+    """One call on its way to one target; the future gives the value or raises a CallError."""
+
+    site: str
+    call_id: str
+    future: Future[Any]
+
+
+FaultKind = Literal["remote", "timeout", "cancelled", "lost", "nofunc"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A failure as a plain value, so that it can cross a process border; `to_error` gives it back."""
+
+    kind: FaultKind
+    type_name: str = ""
+    message: str = ""
+    traceback: str = ""
+    rank: int = 0
+    host: str = ""
+    job_id: str = ""
+    state: str = ""
+    exit_code: int | None = None
+    stderr_tail: str = ""
+    timeout_s: float = 0.0
+    known: Sequence[str] = ()
+
+    @classmethod
+    def from_exception(cls, error: BaseException, *, rank: int = 0, host: str = "") -> Fault:
+        """Describe an exception that the called code raised, with its traceback as text."""
+        if isinstance(error, NoSuchFunction):
+            return cls("nofunc", message=str(error), known=error.known, rank=rank, host=host)
+        text = "".join(traceback.format_exception(error))
+        name = type(error).__name__
+        return cls("remote", name, _message(error), traceback=text, rank=rank, host=host)
+
+    def to_error(self, *, site: str, func: str, call_id: str) -> CallError:
+        """Make the exception that the caller sees."""
+        where = {"site": site, "func": func, "call_id": call_id}
+        if self.kind == "remote":
+            return RemoteError(
+                self.type_name,
+                self.message,
+                traceback=self.traceback,
+                rank=self.rank,
+                host=self.host,
+                **where,
+            )
+        if self.kind == "timeout":
+            return CallTimeout(self.timeout_s, **where)
+        if self.kind == "nofunc":
+            return NoSuchFunction(self.known, **where)
+        if self.kind == "lost":
+            return SiteLost(
+                job_id=self.job_id,
+                state=self.state,
+                exit_code=self.exit_code,
+                reason=self.message,
+                stderr_tail=self.stderr_tail,
+                **where,
+            )
+        return CallCancelled(self.message or f"{func}() at {site} was cancelled", **where)
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, CodecError):
+        return f"{error.path}: {error.problem}"
+    return str(error)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answer to one call at one site: a value, or a fault."""
+
+    value: Any = None
+    fault: Fault | None = None

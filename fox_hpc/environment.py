@@ -1,0 +1,111 @@
+"""The variables that reach the ranks: the one place that writes and reads FOX_*."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .errors import RecipeError
+
+#: Variables of an enclosing job that must not leak into a submission or a step.
+SCHEDULER_PREFIXES = ("SLURM_", "SBATCH_", "SRUN_", "PBS_", "LSB_", "LSF_")
+#: … except those that say which cluster to talk to.
+KEPT = frozenset({"SLURM_CONF", "PBS_CONF_FILE", "PBS_SERVER", "LSF_ENVDIR", "LSF_BINDIR", "LSF_SERVERDIR"})
+
+
+@dataclass(frozen=True)
+class WorkerEnv:
+    """What a job's processes are told through FOX_* variables; nothing secret.
+
+    Args:
+        parent_urls: addresses of the relay, best first (FOX_PARENT_URL, joined by blanks).
+        parent_fqcn: the relay's cell, e.g. `site-1.app` (FOX_PARENT_FQCN).
+        worker_id: the worker's number within the site (FOX_WORKER_ID).
+        client_class: decides the mode; "FoxClientAPI" runs a script (FOX_CLIENT_CLASS).
+        attempt: counts submissions of this site's job from 1 (FOX_ATTEMPT).
+    """
+
+    parent_urls: tuple[str, ...]
+    parent_fqcn: str
+    site_name: str
+    client_class: str
+    run_dir: str
+    keys_dir: str
+    attempt: int = 1
+    worker_id: str = "0"
+
+    def exports(self) -> dict[str, str]:
+        """Give the variables, sorted by name."""
+        return {
+            "FOX_ATTEMPT": str(self.attempt),
+            "FOX_CLIENT_CLASS": self.client_class,
+            "FOX_KEYS_DIR": self.keys_dir,
+            "FOX_PARENT_FQCN": self.parent_fqcn,
+            "FOX_PARENT_URL": " ".join(self.parent_urls),
+            "FOX_RUN_DIR": self.run_dir,
+            "FOX_SITE_NAME": self.site_name,
+            "FOX_WORKER_ID": self.worker_id,
+        }
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> WorkerEnv:
+        """Read them back.
+
+        Raises:
+            RecipeError: a variable is missing: the process was not started by fox-hpc.
+        """
+        try:
+            return cls(
+                parent_urls=tuple(environ["FOX_PARENT_URL"].split()),
+                parent_fqcn=environ["FOX_PARENT_FQCN"],
+                site_name=environ["FOX_SITE_NAME"],
+                client_class=environ["FOX_CLIENT_CLASS"],
+                run_dir=environ["FOX_RUN_DIR"],
+                keys_dir=environ["FOX_KEYS_DIR"],
+                attempt=int(environ["FOX_ATTEMPT"]),
+                worker_id=environ.get("FOX_WORKER_ID", "0"),
+            )
+        except KeyError as missing:
+            raise RecipeError(
+                f"{missing.args[0]} is not set: a worker is started by its site's job, not by hand"
+            ) from missing
+
+
+@dataclass(frozen=True)
+class RankEnv:
+    """Where this process stands among the ranks of its site."""
+
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> RankEnv:
+        """Ask torchrun's variables first, then MPI's, then those of a plain `srun`."""
+        for rank, world, local in _RANK_NAMES:
+            if rank in environ and world in environ:
+                return cls(int(environ[rank]), int(environ[world]), int(environ.get(local, "0")))
+        return cls()
+
+
+_RANK_NAMES = (
+    ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
+    ("FOX_RANK", "FOX_WORLD_SIZE", "FOX_LOCAL_RANK"),
+)
+
+
+def scrubbed(environ: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment without what an enclosing job would leak into a new one."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in KEPT or not name.startswith((*SCHEDULER_PREFIXES, "FOX_", "SUBMITIT_", "TORCHELASTIC_"))
+    }
+
+
+def process_environ() -> dict[str, str]:
+    """Copy this process's environment."""
+    return dict(os.environ)

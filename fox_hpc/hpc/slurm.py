@@ -1,0 +1,284 @@
+"""Slurm's dialect: its states, command lines, script and answers. No I/O.
+
+Written against the manual pages of sbatch, squeue, sacct and scancel and the output of 22.05.
+https://slurm.schedmd.com/man_index.html
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from ..errors import RecipeError, SubmitError, UnreadableOutput
+from .dialect import Answer, JobInfo, JobPlan, JobState, Query, Reading, Submission
+
+# squeue(1), JOB STATE CODES; sacct(1) uses the same words. A job that is on its way back into the queue is
+# PENDING; one that ends is RUNNING until the queue says how it ended; one that lost its nodes is LOST.
+STATES: dict[str, JobState] = {
+    "BOOT_FAIL": "LOST",  # its nodes did not boot
+    "CANCELLED": "CANCELLED",
+    "COMPLETED": "DONE",  # all processes ended with exit code 0
+    "COMPLETING": "RUNNING",  # some of its processes may still be there
+    "CONFIGURING": "PENDING",  # has nodes, which boot
+    "DEADLINE": "TIMEOUT",  # could not end before its --deadline
+    "EXPEDITING": "PENDING",  # squeue(1) of 25.05: requeued to run again at once
+    "FAILED": "FAILED",
+    "LAUNCH_FAILED": "LOST",  # squeue(1) of 24.11: did not start on its nodes, or their prolog failed
+    "NODE_FAIL": "LOST",
+    "OUT_OF_MEMORY": "FAILED",
+    "PENDING": "PENDING",
+    "POWER_UP_NODE": "PENDING",  # squeue(1) of 24.11: waits for nodes that are switched on
+    "PREEMPTED": "PREEMPTED",
+    "RECONFIG_FAIL": "LOST",  # squeue(1) of 24.11: its nodes could not be configured
+    "REQUEUED": "PENDING",
+    "REQUEUE_FED": "PENDING",
+    "REQUEUE_HOLD": "PENDING",
+    "RESIZING": "RUNNING",
+    "RESV_DEL_HOLD": "PENDING",  # its reservation was deleted
+    "REVOKED": "CANCELLED",  # another cluster of the federation took it
+    "RUNNING": "RUNNING",
+    "SIGNALING": "RUNNING",
+    "SPECIAL_EXIT": "PENDING",  # requeued by a rule of the site, and held
+    "STAGE_OUT": "RUNNING",  # a burst buffer is written back
+    "STOPPED": "RUNNING",  # keeps its CPUs, got STOP
+    "SUSPENDED": "RUNNING",  # gave up its CPUs for a while
+    "TIMEOUT": "TIMEOUT",
+    "UPDATE_DB": "RUNNING",  # squeue(1) of 24.11: tells the accounting of itself
+}
+
+# sbatch's words when slurmctld was busy, restarting or out of reach; the job may be right.
+_TRANSIENT = re.compile(
+    r"socket timed out|unable to contact slurm controller|connection (refused|timed out|reset)"
+    r"|temporarily un(able|available)|zero bytes were transmitted|communication connection failure"
+    r"|controller not responding|backup controller",
+    re.IGNORECASE,
+)
+_SUBMITTED = re.compile(r"^(?:Submitted batch job )?(\d+)(?:;\S+| on cluster \S+)?\s*$", re.MULTILINE)
+_EXIT_CODE = re.compile(r"\bExitCode=(\d+):(\d+)")
+# An array element (4711_3) or a part of a heterogeneous job (4711+1) is a line, but no job of ours.
+_JOB_ID = re.compile(r"(\d+)([_+]\S+)?")
+_HARMLESS = re.compile(r"invalid job id|already (completing|completed)", re.IGNORECASE)
+_NO_VALUE = frozenset({"", "None", "(null)", "N/A", "None assigned", "n/a"})
+
+
+class SlurmDialect:
+    """Speaks Slurm, 20.11 and later."""
+
+    def render(self, plan: JobPlan) -> Submission:
+        """Give the script and the command that submits it."""
+        command = ("sbatch", "--parsable", str(plan.script_file))
+        return Submission(plan, command, "\n".join([*_script(plan), ""]))
+
+    def read_job_id(self, answer: Answer) -> str:
+        """Read sbatch's answer."""
+        words = (answer.stderr.strip() or answer.stdout.strip()) or "(it wrote nothing)"
+        match = _SUBMITTED.search(answer.stdout)
+        if answer.exit_code == 0 and match:
+            return match[1]
+        problem = "answered without a job id" if answer.exit_code == 0 else "did not take the job"
+        raise SubmitError(
+            f"sbatch {problem}: {words}",
+            command=answer.command,
+            exit_code=answer.exit_code,
+            output=answer.stdout + answer.stderr,
+            transient=answer.exit_code != 0 and bool(_TRANSIENT.search(words)),
+        )
+
+    def queue_query(self, job_ids: Sequence[str]) -> Query:
+        """Ask squeue, which knows ended jobs for MinJobAge (300 s by default) if asked with `-t all`."""
+        form = "%i|%T|%N|%r"
+        return Query(("squeue", "-h", "-t", "all", "-o", form, "-j", ",".join(job_ids)), _read_queue)
+
+    def record_query(self, job_ids: Sequence[str]) -> Query:
+        """Ask sacct for whole jobs (-X), without their steps."""
+        form = "JobIDRaw,State,ExitCode,NodeList,Reason"
+        return Query(("sacct", "-X", "-n", "-P", "-o", form, "-j", ",".join(job_ids)), _read_record)
+
+    def cancel_command(self, job_ids: Sequence[str]) -> tuple[str, ...]:
+        """Give scancel's command line."""
+        return ("scancel", *job_ids)
+
+
+def render(plan: JobPlan) -> Submission:
+    """Give a plan in Slurm's words; needs no scheduler, and not even submitit.
+
+    Raises:
+        RecipeError: a name in the plan cannot stand in a script.
+    """
+    return SlurmDialect().render(plan)
+
+
+def exit_code_command(job_id: str) -> tuple[str, ...]:
+    """Ask for the exit code of one ended job.
+
+    squeue cannot print one, and sacct writes 3 for both 3 and 131 (it takes 128 off), lags, or is off.
+    """
+    return ("scontrol", "-o", "show", "job", job_id)
+
+
+def read_exit_code(answer: Answer) -> int | None:
+    """Read `scontrol show job`: the exit code, 128 + n after signal n, None if it does not know."""
+    match = _EXIT_CODE.search(answer.stdout) if answer.exit_code == 0 else None
+    return _exit_code(match[1], match[2]) if match else None
+
+
+def read_cancel(answer: Answer) -> str:
+    """Say what scancel could not do, "" if nothing; a job that is not there any more is cancelled."""
+    lines = [line for line in answer.stderr.splitlines() if line and not _HARMLESS.search(line)]
+    return "\n".join(lines) if answer.exit_code != 0 else ""
+
+
+def expand_nodes(nodes: str) -> list[str]:
+    """Write a node list out.
+
+    >>> expand_nodes("node[1-2,7],gpu[08-10]")
+    ['node1', 'node2', 'node7', 'gpu08', 'gpu09', 'gpu10']
+
+    Raises:
+        UnreadableOutput: it is not a node list.
+    """
+    if nodes in _NO_VALUE:
+        return []
+    group = r"(?:[^,\[\]\s]|\[[\d,-]+\])+"
+    if not re.fullmatch(rf"{group}(?:,{group})*", nodes):
+        raise UnreadableOutput(f"{nodes!r} is not a node list", output=nodes)
+    return [name for part in re.findall(group, nodes) for name in _expand_group(part)]
+
+
+def _expand_group(group: str) -> Iterator[str]:
+    fixed_and_ranges = re.split(r"\[([\d,-]+)\]", group)
+    choices = [
+        list(_expand_ranges(text)) if index % 2 else [text] for index, text in enumerate(fixed_and_ranges)
+    ]
+    return ("".join(parts) for parts in itertools.product(*choices))
+
+
+def _expand_ranges(ranges: str) -> Iterator[str]:
+    for span in ranges.split(","):
+        low, _, high = span.partition("-")
+        if not low.isdigit() or not (high or low).isdigit():
+            raise UnreadableOutput(f"[{ranges}] is not a range of nodes", output=ranges)
+        for number in range(int(low), int(high or low) + 1):
+            yield f"{number:0{len(low)}}"
+
+
+def _script(plan: JobPlan) -> list[str]:
+    folder = str(plan.folder)
+    if "%" in folder or not folder.isprintable() or not plan.folder.is_absolute():
+        # Slurm and submitit both put ids where a % stands.
+        raise RecipeError(f"a job's folder is an absolute path without '%' and line ends: {folder!r}")
+    if not plan.name.isprintable():
+        raise RecipeError(f"a job's name stands on one line: {plan.name!r}")
+    return [
+        "#!/bin/bash",
+        *(_directive(name, value) for name, value in _requests(plan) if value not in (None, False)),
+        *(line if line.startswith("#") else f"#SBATCH {line}" for line in plan.config.directives),
+        "",
+        *plan.config.prologue,
+        *_exports(plan),
+        # The pickle has its final name before the job exists: a submitter that is killed between
+        # sbatch and a rename would leave a job that waits for its function in vain.
+        f'ln -sf {plan.pickle_file.name} {shlex.quote(folder)}/"${{SLURM_JOB_ID}}_submitted.pkl"',
+        # exec: the batch step is then this python, so that signals to the batch shell reach it.
+        f"exec {_python(plan)} -u -m submitit.core._submit {shlex.quote(folder)}",
+    ]
+
+
+def _python(plan: JobPlan) -> str:
+    return plan.config.python or shlex.quote(plan.python)
+
+
+def _requests(plan: JobPlan) -> Iterator[tuple[str, str | int | bool | None]]:
+    config = plan.config
+    yield "job-name", plan.name
+    yield "partition", config.partition
+    yield "account", config.account
+    yield "qos", config.qos
+    yield "nodes", config.nodes_per_client
+    # One driver a job. Its steps bring their own counts.
+    yield "ntasks-per-node", 1
+    yield "cpus-per-task", config.cpus_per_node
+    # All versions know --gres; --gpus-per-node needs the cons_tres plugin.
+    yield "gres", f"gpu:{config.gpus_per_node}" if config.gpus_per_node else None
+    yield "mem", config.mem
+    yield "time", config.time_limit
+    yield "constraint", config.constraint
+    yield "exclusive", config.exclusive
+    # The relay submits anew, as another attempt; a job that Slurm starts again would be the same one twice.
+    yield "no-requeue", True
+    yield "open-mode", "append"
+    yield "output", str(plan.log_files("%j")[0])
+    yield "error", str(plan.log_files("%j")[1])
+
+
+def _directive(name: str, value: str | int | bool | None) -> str:
+    return f"#SBATCH --{name}" if value is True else f"#SBATCH --{name}={shlex.quote(str(value))}"
+
+
+def _exports(plan: JobPlan) -> Iterator[str]:
+    # The submitting environment comes along (sbatch's default; a SBATCH_EXPORT=NONE of the site is scrubbed
+    # with the rest of SBATCH_*). Where a site's plugin or a directive still says NONE, the job starts with a
+    # login environment, these lines are all it needs, and a bare srun in it must be told not to drop them.
+    yield "export SLURM_EXPORT_ENV=ALL"
+    # From 22.05 on srun does not take the job's --cpus-per-task for its own.
+    yield f"export SRUN_CPUS_PER_TASK={plan.config.cpus_per_node}"
+    yield "export SUBMITIT_EXECUTOR=slurm"
+    for name, value in sorted(plan.exports.items()):
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+            raise RecipeError(f"{name!r} cannot be the name of an environment variable")
+        # Within quotes, never by --export=K=V, which ends at the first comma.
+        yield f"export {name}=" + "'{}'".format(value.replace("'", "'\\''"))
+
+
+def _read_queue(answer: Answer) -> Reading:
+    # With one id that is not there squeue fails; with several it writes nothing and exits with 0.
+    if answer.exit_code != 0 and "Invalid job id specified" in answer.stderr:
+        return Reading({}, {})
+    return _read_rows(answer, ("state", "nodes", "reason"))
+
+
+def _read_record(answer: Answer) -> Reading:
+    reading = _read_rows(answer, ("state", "exit", "nodes", "reason"))
+    return replace(reading, off="accounting storage is disabled" in answer.stderr)
+
+
+def _read_rows(answer: Answer, columns: tuple[str, ...]) -> Reading:
+    if answer.exit_code != 0:
+        words = answer.stderr.strip() or answer.stdout.strip()
+        return Reading({}, {}, f"{answer.command[0]} exited with {answer.exit_code}: {words}")
+    jobs: dict[str, JobInfo] = {}
+    unknown: dict[str, str] = {}
+    strange = ""
+    for line in filter(str.strip, answer.stdout.splitlines()):
+        job_id, *cells = (cell.strip() for cell in line.split("|", len(columns)))
+        match = _JOB_ID.fullmatch(job_id)
+        if match is None or len(cells) != len(columns):
+            strange = strange or f"{answer.command[0]} wrote {line[:200]!r}"
+        elif match[2] is None:
+            row = dict(zip(columns, cells, strict=True))
+            info = _job(job_id, row)
+            if info is None:
+                unknown[job_id] = row["state"]
+            else:
+                jobs[job_id] = info
+    return Reading(jobs, unknown, strange)
+
+
+def _job(job_id: str, row: dict[str, str]) -> JobInfo | None:
+    raw = row["state"]
+    # sacct adds who it was: "CANCELLED by 1001".
+    state = STATES.get(raw.split(" ", 1)[0])
+    if state is None:
+        return None
+    code = 0 if state == "DONE" else None
+    if state == "FAILED" and re.fullmatch(r"\d+:\d+", row.get("exit", "")):
+        code = _exit_code(*row["exit"].split(":"))
+    reason, nodes = ("" if row[name] in _NO_VALUE else row[name] for name in ("reason", "nodes"))
+    return JobInfo(job_id, state, reason, nodes, code, raw)
+
+
+def _exit_code(code: str, signal: str) -> int:
+    return 128 + int(signal) if int(signal) else int(code)

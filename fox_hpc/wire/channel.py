@@ -1,0 +1,22 @@
+"""Lanes of the wire and kinds of message; the seed's table of channels and topics."""
+
+CALL = "fox/call"
+"""Calls between server and sites, and their replies."""
+WORKER = "fox_worker"
+"""Life of a worker or relay: join, ready, event, shutdown."""
+METRICS = "fox_metrics"
+"""Tracking; may drop under pressure."""
+
+CHANNELS = (CALL, WORKER, METRICS)
+
+KINDS = (
+    "call",  # run a function (fox/call)
+    "reply",  # the answer to a call (fox/call)
+    "ack",  # the answer has arrived, forget it (fox/call)
+    "cancel",  # nobody waits for the answer any more (fox/call)
+    "join",  # relay → server: I serve these sites (fox_worker)
+    "ready",  # worker → server: I hold the lease of this site and attempt (fox_worker)
+    "event",  # relay → server: what happened to a site's job (fox_worker)
+    "shutdown",  # server → relay or worker: the run is over (fox_worker)
+    "log",  # points of a metric (fox_metrics)
+)

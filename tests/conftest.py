@@ -1,0 +1,57 @@
+"""What every test gets: a watch over what it leaves running."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+#: How long what a test stopped may take to be gone.
+GRACE_S = 5.0
+#: Python's own helpers, which live as long as the process that needed them.
+HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a child process or a non-daemon thread."""
+    children, threads = set(_children()), set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + GRACE_S
+    while left := _left(children, threads):
+        if time.monotonic() > deadline:
+            pytest.fail("left running: " + "; ".join(left))
+        time.sleep(0.02)
+
+
+def _left(children: set[psutil.Process], threads: set[threading.Thread]) -> list[str]:
+    found = [
+        f"process {child.pid} {' '.join(words)}"
+        for child in _children()
+        if child not in children
+        for words in [_command(child)]
+        if words
+    ]
+    found += [
+        f"thread {thread.name}"
+        for thread in threading.enumerate()
+        if thread not in threads and not thread.daemon
+    ]
+    return found
+
+
+def _children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+def _command(process: psutil.Process) -> list[str]:
+    """Give its command line; nothing for one that is gone or that Python keeps for itself."""
+    try:
+        words = process.cmdline() or [process.name()]
+        kept = process.status() == psutil.STATUS_ZOMBIE or any(name in " ".join(words) for name in HELPERS)
+    except psutil.NoSuchProcess:
+        return []
+    return [] if kept else words
