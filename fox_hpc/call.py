@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any, Literal
 
 from .errors import (
@@ -110,7 +111,8 @@ class Fault:
         """Describe an exception that the called code raised, with its traceback as text."""
         if isinstance(error, NoSuchFunction):
             return cls("nofunc", message=str(error), known=error.known, rank=rank, host=host)
-        text = "".join(traceback.format_exception(error))
+        trace = _outside(error.__traceback__)
+        text = "".join(traceback.format_exception(type(error), error, trace))
         name = type(error).__name__
         return cls("remote", name, _message(error), traceback=text, rank=rank, host=host)
 
@@ -140,6 +142,17 @@ class Fault:
                 **where,
             )
         return CallCancelled(self.message or f"{func}() at {site} was cancelled", **where)
+
+
+def _outside(trace: TracebackType | None) -> TracebackType | None:
+    """Leave out the frames of this package that lead to the user's code; keep all if there is only ours."""
+    theirs = trace
+    while theirs is not None and theirs.tb_frame.f_code.co_filename.startswith(_HERE):
+        theirs = theirs.tb_next
+    return theirs or trace
+
+
+_HERE = os.path.dirname(__file__) + os.sep  # noqa: PTH120 - compared as text
 
 
 def _message(error: BaseException) -> str:

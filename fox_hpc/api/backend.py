@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from ..call import Call
+from ..call import Call, Pending
 
-
-@dataclass(frozen=True)
-class Pending:
-    """One call on its way to one target; the future holds the value or raises a CallError."""
-
-    site: str
-    call_id: str
-    future: Future[Any]
+__all__ = ["Backend", "Pending"]
 
 
 class Backend(Protocol):

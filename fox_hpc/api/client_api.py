@@ -50,9 +50,9 @@ class FoxClientAPI:
     With `set_training_func(f)` there is no script: each execute() runs f, in which the same loop, or one
     receive() and one send(), works. Else the script runs on one thread and execute() waits on another.
 
-    On a site with several ranks, is_running() and receive() may be called on all ranks, which then get
-    the same models, or on rank 0 only; is_running() once a round. send() counts on rank 0 and is
-    dropped elsewhere.
+    A script on several ranks may call is_running() and receive() on all of them, which then get the same
+    models, or on rank 0 only; is_running() once a round. send() counts on rank 0 and is dropped elsewhere.
+    A training function runs on all ranks, with the same model.
     """
 
     def __init__(self) -> None:
@@ -74,8 +74,8 @@ class FoxClientAPI:
 
     def is_running(self) -> bool:
         """Wait until a model is there (True) or the run has stopped (False)."""
-        if self.rank == 0 and self._next is not NOTHING:
-            if self.world_size > 1:
+        if self._next is not NOTHING and (self._direct or self.rank == 0):
+            if self.world_size > 1 and not self._direct:
                 raise FoxError("is_running() was called twice without receive(): the ranks would lose step")
             return True
         self._next = self._take(None)
@@ -100,7 +100,7 @@ class FoxClientAPI:
         Raises:
             FoxError: no model was received, or it was answered already.
         """
-        if self.rank == 0:
+        if self._direct or self.rank == 0:
             self._exchange.answer(model)
 
     def get_site_name(self) -> str:
@@ -168,7 +168,15 @@ class FoxClientAPI:
         made._training_func = self._training_func
         return made
 
+    @property
+    def _direct(self) -> bool:
+        """True if each execute() runs a function: then it runs on all ranks, and they share nothing here."""
+        return self._training_func is not None
+
     def _take(self, timeout: float | None) -> Any:
+        if self._direct:
+            model = self._exchange.take(0, wait=False)
+            return None if model is NOTHING else model
         if self._over:
             return None
         if self._share is not None and self.rank != 0:
@@ -176,11 +184,10 @@ class FoxClientAPI:
             self._taken += 1
             self._over = model is None
             return model
-        model = self._exchange.take(timeout, wait=self._training_func is None)
+        model = self._exchange.take(timeout)
         if model is NOTHING:
             model = None
-        if self._training_func is None:
-            self._tell_ranks(model)
+        self._tell_ranks(model)
         return model
 
     def _tell_ranks(self, model: Any) -> None:

@@ -118,7 +118,7 @@ def _follow_threads() -> None:
             return submit(pool, task, *args, **kwargs)
         return submit(pool, _run_inside, context, task, args, kwargs)
 
-    threading.Thread.start = start_noted  # type: ignore[method-assign]
+    threading.Thread.start = start_noted  # type: ignore[method-assign,assignment]
     ThreadPoolExecutor.submit = submit_inside  # type: ignore[method-assign,assignment]
 
 

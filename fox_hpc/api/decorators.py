@@ -37,7 +37,7 @@ def mark(func: F, name: Mark) -> F:
 
 def marks(func: object) -> frozenset[str]:
     """Tell the marks of a function, also of one inside a staticmethod or classmethod."""
-    found = getattr(getattr(func, "__func__", func), _ATTRIBUTE, frozenset())
+    found = getattr(getattr(func, "__func__", func), _ATTRIBUTE, None)
     return found if isinstance(found, frozenset) else frozenset()
 
 

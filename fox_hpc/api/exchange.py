@@ -121,6 +121,7 @@ class Exchange:
         self._refuse_if_over()
         self._asking, self._number = True, self._number + 1
         self._model, self._answer = model, NOTHING
+        self._changed.notify_all()
 
     def _close(self) -> None:
         self._asking = False

@@ -73,8 +73,10 @@ class ProxyList:
     @overload
     def __getitem__(self, key: int | str) -> Proxy: ...
     @overload
-    def __getitem__(self, key: slice | Sequence[int | str]) -> ProxyList: ...
-    def __getitem__(self, key: int | str | slice | Sequence[int | str]) -> Proxy | ProxyList:
+    def __getitem__(self, key: slice | list[int] | list[str] | tuple[int | str, ...]) -> ProxyList: ...
+    def __getitem__(
+        self, key: int | str | slice | list[int] | list[str] | tuple[int | str, ...]
+    ) -> Proxy | ProxyList:
         if isinstance(key, str):
             return self._named(key)
         if isinstance(key, int):

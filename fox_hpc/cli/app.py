@@ -69,7 +69,7 @@ def run(args: Sequence[str] | None = None) -> None:
         code = group.main(None if args is None else list(args), prog_name="fox-hpc", standalone_mode=False)
     except click.UsageError as error:
         asked = error.ctx.command_path if error.ctx else "fox-hpc"
-        say_line(f"{error.format_message()} (see {asked} --help)")
+        say_line(f"{error.format_message().rstrip('.')} (see {asked} --help)")
         code = 2
     except click.ClickException as error:
         say_line(error.format_message())

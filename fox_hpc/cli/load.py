@@ -46,7 +46,7 @@ def load(path: str) -> Loaded:
 
 def _run(file: Path, path: str) -> ModuleType:
     name = file.stem
-    if "." in name or name in sys.modules:
+    if "." in name or name in sys.modules or name in sys.stdlib_module_names:
         why = "has a dot in its name" if "." in name else f"has the name of the module {name!r}"
         raise RecipeError(f"{path} {why}: rename it, so that the sites can import it")
     spec = importlib.util.spec_from_file_location(name, file)
@@ -68,7 +68,9 @@ def _run(file: Path, path: str) -> ModuleType:
 
 
 def _line_of(error: BaseException, file: Path) -> str:
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)
+    ]
     return f":{lines[-1]}" if lines else ""
 
 

@@ -65,17 +65,23 @@ def say(error: BaseException) -> None:
 
 def _tracebacks(error: BaseException) -> Iterator[str]:
     if isinstance(error, RemoteError):
-        yield _REMOTE_FRAME.sub("", error.traceback)
+        yield _remote_traceback(error)
     elif isinstance(error, GroupError):
         # The sites run the same code: the first traceback stands for those that are like it.
         remote = [failure for failure in error.failures.values() if isinstance(failure, RemoteError)]
         first = {(failure.type_name, failure.message): failure for failure in reversed(remote)}
         for failure in reversed(first.values()):
-            yield _REMOTE_FRAME.sub("", failure.traceback)
+            yield _remote_traceback(failure)
     elif not isinstance(error, FoxError):
         yield user_traceback(error)
     elif error.__cause__ is not None and not isinstance(error.__cause__, FoxError):
         yield user_traceback(error.__cause__)
+
+
+def _remote_traceback(error: RemoteError) -> str:
+    """Give a site's traceback without our frames, or whole if all are ours: then we have to be mended."""
+    text = _REMOTE_FRAME.sub("", error.traceback)
+    return text if '  File "' in text else error.traceback
 
 
 def user_traceback(error: BaseException) -> str:
@@ -98,6 +104,7 @@ def _user_part(frames: traceback.StackSummary) -> list[traceback.FrameSummary]:
         if not frame.filename.startswith(_PACKAGE) and not frame.filename.startswith("<frozen")
     ]
     start = next(
-        (place for place, frame in enumerate(others) if not frame.filename.startswith(_LIBRARIES)), len(others)
+        (place for place, frame in enumerate(others) if not frame.filename.startswith(_LIBRARIES)),
+        len(others),
     )
     return others[start:]

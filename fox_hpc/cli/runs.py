@@ -10,7 +10,7 @@ import msgspec
 import psutil
 
 from ..errors import WorkspaceError
-from ..record import RUN_ENDED, RunRecord, load_record, record_file
+from ..record import RUN_ENDED, RunRecord, record_file
 
 #: Where runs are made unless --workspace says otherwise.
 DEFAULT_WORKSPACE = Path("fox_runs")
@@ -24,7 +24,7 @@ def run_folders(workspace: Path) -> list[Path]:
     """
     try:
         files = [record_file(folder) for folder in workspace.iterdir() if record_file(folder).is_file()]
-        # A record's time changes whenever the run does; the spec beside it is written once.
+        # The record changes with the run; the spec beside it is written once, when the run begins.
         return [file.parent for file in sorted(files, key=_begun, reverse=True)]
     except OSError as error:
         raise WorkspaceError(f"there are no runs in {workspace}: {error.strerror}") from error
@@ -82,11 +82,6 @@ def is_orphan(record: RunRecord) -> bool:
     """Tell whether a record says that a run is on, while its server is known to be gone."""
     here = record.host == socket.gethostname()
     return record.state not in RUN_ENDED and here and server_process(record) is None
-
-
-def read(folder: Path) -> RunRecord:
-    """Read a run's record."""
-    return load_record(folder)
 
 
 def outcome(record: RunRecord) -> dict[str, Any]:

@@ -47,15 +47,15 @@ class Interrupts:
 
     @contextmanager
     def raising(self) -> Iterator[None]:
-        """Let a signal raise KeyboardInterrupt within: where the user's own code runs, it must be stoppable."""
+        """Let a signal raise KeyboardInterrupt within, where nothing has to be ended yet."""
         self._raise = True
         try:
             yield
         finally:
             self._raise = False
-        if self.count:
-            # Some code swallows KeyboardInterrupt, e.g. while it imports a C extension.
-            raise KeyboardInterrupt
+            if self.count:
+                # Some code turns KeyboardInterrupt into something else, e.g. while a C extension loads.
+                raise KeyboardInterrupt from None
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         self.count += 1

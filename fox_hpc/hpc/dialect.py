@@ -107,6 +107,12 @@ class Answer:
     stdout: str
     stderr: str
 
+    @property
+    def problem(self) -> str:
+        """Why the command failed, in its own words; "" if it did not."""
+        words = self.stderr.strip() or self.stdout.strip()
+        return f"{self.command[0]} exited with {self.exit_code}: {words}" if self.exit_code else ""
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -26,7 +26,15 @@ from typing import Any
 from ..environment import process_environ, scrubbed
 from ..errors import SchedulerError, SubmitError, WorkspaceError
 from .dialect import ENDED, GONE, Answer, Dialect, JobInfo, JobPlan, Query, Reading, Submission
-from .slurm import SlurmDialect, exit_code_command, read_cancel, read_exit_code, render
+from .slurm import (
+    PING,
+    SlurmDialect,
+    exit_code_command,
+    name_query,
+    read_cancel,
+    read_exit_code,
+    render,
+)
 
 __all__ = ["JobPlan", "SlurmExecutor", "Submission", "render"]
 
@@ -36,6 +44,8 @@ _log = logging.getLogger(__name__)
 CHUNK = 200
 # Settings of a user's shell that change what our commands list, print or ask.
 _PRIVATE_SETTINGS = ("SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_")
+# Tells the fake's programs which cluster they belong to, as SLURM_CONF tells Slurm's.
+_FAKE_CLUSTER = "FOX_FAKE_SPOOL"
 
 
 class SlurmExecutor:
@@ -55,23 +65,25 @@ class SlurmExecutor:
         self,
         environ: Mapping[str, str] | None = None,
         *,
-        dialect: Dialect | None = None,
         submit_timeout_s: float = 120.0,
         query_timeout_s: float = 30.0,
         grace_s: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._environ = {
-            name: value
-            for name, value in scrubbed(process_environ() if environ is None else environ).items()
-            if not name.startswith(_PRIVATE_SETTINGS)
-        }
-        self._dialect = dialect or SlurmDialect()
+        self._environ = _for_commands(process_environ() if environ is None else environ)
+        self._dialect: Dialect = SlurmDialect()
         self._submit_timeout_s, self._query_timeout_s = submit_timeout_s, query_timeout_s
         self._grace_s, self._clock = grace_s, clock
         self._absent_since: dict[str, float] = {}
         #: Why the last look at the queue told nothing, "" if it did.
         self.trouble = ""
+
+    def check(self) -> str:
+        """Say why jobs cannot be submitted here, "" if a cluster answers; sbatch on PATH is not one."""
+        try:
+            return self._run(PING, self._query_timeout_s).problem
+        except SchedulerError as error:
+            return str(error)
 
     def submit(self, plan: JobPlan, func: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
         """Submit a job that calls `func(*args, **kwargs)` once, on its first node.
@@ -80,8 +92,9 @@ class SlurmExecutor:
             the job's id, digits only.
 
         Raises:
-            SubmitError: the scheduler did not take it; the text holds its words. After a time-out
-                (`transient`, no exit code) it may still have taken the job.
+            SubmitError: the scheduler did not take it; the text holds its words. A `transient` one may
+                still have taken the job (slurmctld works off what has waited in its socket, long
+                after sbatch has given up): ask `find` before trying again.
             WorkspaceError: the plan's folder cannot be written.
         """
         submission = self._dialect.render(plan)
@@ -98,6 +111,18 @@ class SlurmExecutor:
                 str(error), command=error.command, transient=isinstance(error.__cause__, TimeoutError)
             ) from error
         return self._dialect.read_job_id(answer)
+
+    def find(self, name: str) -> list[str]:
+        """List the ids of the jobs of that name; for a submission whose answer was lost.
+
+        Raises:
+            SchedulerError: the queue did not answer, so that nobody knows.
+        """
+        query = name_query(name)
+        reading = query.read(self._run(query.command, self._query_timeout_s))
+        if reading.problem:
+            raise SchedulerError(reading.problem, command=query.command)
+        return sorted([*reading.jobs, *reading.unknown], key=int)
 
     def poll(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         """Look at jobs, with one or two commands for each 200.
@@ -194,6 +219,14 @@ class SlurmExecutor:
         except OSError as error:
             raise SchedulerError(str(error), command=command) from error
         return Answer(tuple(command), exit_code, stdout, stderr)
+
+
+def _for_commands(environ: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in environ.items() if name == _FAKE_CLUSTER}
+    clean = {
+        name: value for name, value in scrubbed(environ).items() if not name.startswith(_PRIVATE_SETTINGS)
+    }
+    return clean | kept
 
 
 def _communicate(argv: list[str], environ: dict[str, str], timeout_s: float) -> tuple[int, str, str]:

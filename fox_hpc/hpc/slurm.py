@@ -56,11 +56,15 @@ _TRANSIENT = re.compile(
     r"|controller not responding|backup controller",
     re.IGNORECASE,
 )
+#: Asks for the partitions, which every cluster has and every user may see.
+PING = ("sinfo", "-h", "-o", "%P")
+
+_QUEUE_FORM = "%i|%T|%N|%r"
 _SUBMITTED = re.compile(r"^(?:Submitted batch job )?(\d+)(?:;\S+| on cluster \S+)?\s*$", re.MULTILINE)
 _EXIT_CODE = re.compile(r"\bExitCode=(\d+):(\d+)")
 # An array element (4711_3) or a part of a heterogeneous job (4711+1) is a line, but no job of ours.
 _JOB_ID = re.compile(r"(\d+)([_+]\S+)?")
-_HARMLESS = re.compile(r"invalid job id|already (completing|completed)", re.IGNORECASE)
+_HARMLESS = re.compile(r"invalid job id specified|already (completing|completed)", re.IGNORECASE)
 _NO_VALUE = frozenset({"", "None", "(null)", "N/A", "None assigned", "n/a"})
 
 
@@ -89,8 +93,8 @@ class SlurmDialect:
 
     def queue_query(self, job_ids: Sequence[str]) -> Query:
         """Ask squeue, which knows ended jobs for MinJobAge (300 s by default) if asked with `-t all`."""
-        form = "%i|%T|%N|%r"
-        return Query(("squeue", "-h", "-t", "all", "-o", form, "-j", ",".join(job_ids)), _read_queue)
+        command = ("squeue", "-h", "-t", "all", "-o", _QUEUE_FORM, "-j", ",".join(job_ids))
+        return Query(command, _read_queue)
 
     def record_query(self, job_ids: Sequence[str]) -> Query:
         """Ask sacct for whole jobs (-X), without their steps."""
@@ -111,6 +115,11 @@ def render(plan: JobPlan) -> Submission:
     return SlurmDialect().render(plan)
 
 
+def name_query(name: str) -> Query:
+    """Ask squeue for the jobs of that name, ended ones included."""
+    return Query(("squeue", "-h", "-t", "all", "-o", _QUEUE_FORM, "-n", name), _read_queue)
+
+
 def exit_code_command(job_id: str) -> tuple[str, ...]:
     """Ask for the exit code of one ended job.
 
@@ -127,8 +136,11 @@ def read_exit_code(answer: Answer) -> int | None:
 
 def read_cancel(answer: Answer) -> str:
     """Say what scancel could not do, "" if nothing; a job that is not there any more is cancelled."""
-    lines = [line for line in answer.stderr.splitlines() if line and not _HARMLESS.search(line)]
-    return "\n".join(lines) if answer.exit_code != 0 else ""
+    if answer.exit_code == 0:
+        return ""
+    lines = [line for line in answer.stderr.splitlines() if line.strip()]
+    harmful = [line for line in lines if not _HARMLESS.search(line)]
+    return "\n".join(harmful) if lines else f"scancel exited with {answer.exit_code}"
 
 
 def expand_nodes(nodes: str) -> list[str]:
@@ -246,9 +258,8 @@ def _read_record(answer: Answer) -> Reading:
 
 
 def _read_rows(answer: Answer, columns: tuple[str, ...]) -> Reading:
-    if answer.exit_code != 0:
-        words = answer.stderr.strip() or answer.stdout.strip()
-        return Reading({}, {}, f"{answer.command[0]} exited with {answer.exit_code}: {words}")
+    if answer.problem:
+        return Reading({}, {}, answer.problem)
     jobs: dict[str, JobInfo] = {}
     unknown: dict[str, str] = {}
     strange = ""

@@ -24,6 +24,7 @@ from ..errors import CallError, RunCancelled, RunError
 from ..metric import Point
 from ..record import RUN_ENDED, RunRecord, SiteRecord
 from ..tracking.receiver import History, Receiver
+from ..tracking.writer import flush_all
 
 log = logging.getLogger(__name__)
 
@@ -192,6 +193,7 @@ class FoxController:
                 self._close()
             finally:
                 self.app.run_final(context)
+                flush_all()
 
     def _end(self) -> None:
         state = "CANCELLED" if self.aborted else "FAILED" if self._error is not None else "DONE"

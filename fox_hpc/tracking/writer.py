@@ -155,5 +155,5 @@ def _notice_once() -> None:
     if not _dropped_noticed.is_set():
         _dropped_noticed.set()
         logger.warning(
-            "values logged here are dropped: this process tracks nothing (FoxRecipe(tracking_type='tensorboard'))"
+            "logged values are dropped: tracking is off here (FoxRecipe(tracking_type='tensorboard') is on)"
         )

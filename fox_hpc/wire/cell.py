@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ..call import Call, Fault, Pending, Reply, new_call_id
-from ..errors import CallError, CodecError, LinkClosed
+from ..errors import CodecError, LinkClosed
 from . import channel, codec, envelope
 from .envelope import Envelope
 
@@ -38,7 +38,7 @@ def relay_cell(site: str) -> str:
 class Post(Protocol):
     """How a cell sends: puts the frames on the link that leads to the target; never blocks."""
 
-    def __call__(self, target: str, frames: list[Any]) -> None: ...
+    def __call__(self, target: str, frames: list[Any], /) -> None: ...
 
 
 @dataclass
@@ -72,7 +72,8 @@ class Cell:
         post: sends frames towards a target.
         call_later: runs an action on the I/O thread after some seconds; returns what calls it off.
         attempt: put on every envelope that leaves.
-        copy_frames: True copies what arrives, for a cell whose frames others share.
+        reachable: targets that can be called now; others wait for `open`.
+        address: gives the cell of a target.
     """
 
     secure = True
@@ -85,10 +86,11 @@ class Cell:
         *,
         attempt: int = 0,
         reachable: Sequence[str] = (),
+        address: Callable[[str], str] = worker_cell,
     ) -> None:
         self.name, self.attempt = name, attempt
         self.inbox: queue.SimpleQueue[Incoming | None] = queue.SimpleQueue()
-        self._post, self._call_later = post, call_later
+        self._post, self._call_later, self._address = post, call_later, address
         self._lock = threading.RLock()
         self._outgoing: dict[str, Outgoing] = {}
         self._reachable: set[str] = set(reachable)
@@ -97,7 +99,8 @@ class Cell:
         self._kept: dict[str, tuple[str, list[Any]]] = {}
 
     def __repr__(self) -> str:
-        return f"<Cell {self.name} · {len(self._outgoing)} open · {len(self._running)} to do · {len(self._kept)} kept>"
+        to_do, kept = len(self._running), len(self._kept)
+        return f"<Cell {self.name} · {len(self._outgoing)} open · {to_do} to do · {kept} kept>"
 
     # The caller's side; fits api.backend.Backend by shape.
 
@@ -107,8 +110,10 @@ class Cell:
         Raises:
             CodecError: an argument cannot travel; nothing was sent then.
         """
-        head = [call.func, call.caller, call.ranks]
-        payload = codec.encode([head, list(call.args), dict(call.kwargs)])
+        return self.start_encoded(call, write_call(call), targets)
+
+    def start_encoded(self, call: Call, payload: list[Any], targets: Sequence[str]) -> list[Pending]:
+        """Like `start`, with the frames that `write_call` made."""
         return [self._start_one(call, site, payload) for site in targets]
 
     def _start_one(self, call: Call, site: str, payload: list[Any]) -> Pending:
@@ -137,6 +142,10 @@ class Cell:
             for out in waiting:
                 self._dispatch(out)
 
+    def is_open(self, site: str) -> bool:
+        """Tell whether calls to a site are sent now."""
+        return site in self._reachable
+
     def shut(self, site: str) -> None:
         """A site cannot be reached now: calls to it wait."""
         with self._lock:
@@ -159,7 +168,7 @@ class Cell:
             self._give_up(id, Fault("cancelled", message="the run was cancelled"))
 
     def _dispatch(self, out: Outgoing) -> None:
-        target = worker_cell(out.site)
+        target = self._address(out.site)
         head = envelope.seal(
             "call", channel.CALL, id=out.id, origin=self.name, target=target, attempt=self.attempt
         )
@@ -172,7 +181,7 @@ class Cell:
     def _give_up(self, id: str, fault: Fault) -> None:
         out = self._fail(id, fault)
         if out is not None:
-            self._say("cancel", id, worker_cell(out.site))
+            self._say("cancel", id, self._address(out.site))
 
     def _fail(self, id: str, fault: Fault) -> Outgoing | None:
         with self._lock:
@@ -229,8 +238,8 @@ class Cell:
             except CodecError as error:
                 reply = Reply(fault=Fault.from_exception(error))
             where = {"site": out.site, "func": out.call.func, "call_id": out.id}
-            error = reply.fault.to_error(**where) if reply.fault else None
-            self._settle(out, value=reply.value, error=error)
+            raised = reply.fault.to_error(**where) if reply.fault else None
+            self._settle(out, value=reply.value, error=raised)
 
     # The called side.
 
@@ -240,13 +249,30 @@ class Cell:
         Raises:
             queue.Empty: none came in time.
         """
-        incoming = self.inbox.get(timeout=timeout)
-        if incoming is not None:
-            incoming.call = read_call(incoming.frames)
-        return incoming
+        while (incoming := self.inbox.get(timeout=timeout)) is not None:
+            try:
+                incoming.call = read_call(incoming.frames)
+            except CodecError as error:
+                self.reply(incoming, Reply(fault=Fault.from_exception(error)))
+            else:
+                return incoming
+        return None
+
+    def running(self) -> list[Incoming]:
+        """Give the calls that came and were not answered."""
+        with self._lock:
+            return list(self._running.values())
+
+    @property
+    def kept(self) -> int:
+        """How many answers wait for their acknowledgement."""
+        return len(self._kept)
 
     def reply(self, incoming: Incoming, reply: Reply) -> None:
-        """Answer a call; the answer is kept until the caller has it. One that cannot travel becomes a fault."""
+        """Answer a call; the answer is kept until the caller has it.
+
+        A value that cannot travel becomes a fault.
+        """
         payload = write_reply(reply)
         head = envelope.seal(
             "reply",
@@ -286,6 +312,12 @@ class Cell:
             log.debug("%r: the link is closed, a message to %s stays here", self, target)
 
 
+def write_call(call: Call) -> list[Any]:
+    """Encode what the target needs of a call; raises CodecError with the argument's path."""
+    head = [call.func, call.caller, call.ranks]
+    return codec.encode({"head": head, "args": list(call.args), "kwargs": dict(call.kwargs)})
+
+
 def read_call(frames: list[Any]) -> Call:
     """Decode a call's frames.
 
@@ -293,26 +325,24 @@ def read_call(frames: list[Any]) -> Call:
         CodecError: they are not a call, or hold a class that is not registered here.
     """
     value = codec.decode(frames)
-    (func, caller, ranks), args, kwargs = value
-    return Call(func, tuple(args), kwargs, caller=caller, ranks=ranks)
+    func, caller, ranks = value["head"]
+    return Call(func, tuple(value["args"]), value["kwargs"], caller=caller, ranks=ranks)
 
 
 def write_reply(reply: Reply) -> list[Any]:
     """Encode a reply; arrays are copied, since the function's owner may go on to change them."""
     if reply.fault is None:
         try:
-            return [bytes(frame) for frame in codec.encode([None, reply.value])]
+            return [bytes(frame) for frame in codec.encode({"fault": None, "result": reply.value})]
         except CodecError as error:
-            reply = Reply(fault=Fault.from_exception(CodecError(f"result{error.path[1:]}", error.problem)))
+            reply = Reply(fault=Fault.from_exception(error))
     assert reply.fault is not None
     fault = msgspec.to_builtins(reply.fault)
-    return codec.encode([fault, None])
+    return codec.encode({"fault": fault, "result": None})
 
 
 def read_reply(frames: list[Any]) -> Reply:
     """Decode a reply's frames; raises CodecError as `read_call` does."""
-    fault, value = codec.decode(frames)
-    return Reply(value, msgspec.convert(fault, Fault) if fault is not None else None)
-
-
-__all__ = ["CallError", "Cell", "Incoming", "Post", "read_call", "read_reply", "relay_cell", "worker_cell"]
+    value = codec.decode(frames)
+    fault = value["fault"]
+    return Reply(value["result"], msgspec.convert(fault, Fault) if fault is not None else None)

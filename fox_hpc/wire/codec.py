@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -95,7 +95,7 @@ def _tree(value: Any, path: str, frames: Frames, depth: int) -> Any:
     return array if array is not None else _other(value, path, frames, depth)
 
 
-_SEQUENCES = {list: Tag.LIST, tuple: Tag.TUPLE, set: Tag.SET, frozenset: Tag.FROZENSET}
+_SEQUENCES: dict[type, Tag] = {list: Tag.LIST, tuple: Tag.TUPLE, set: Tag.SET, frozenset: Tag.FROZENSET}
 
 
 def _is_size(kind: type) -> bool:
@@ -198,7 +198,7 @@ def _decode_dataclass(rest: Any, path: str, frames: Frames, depth: int) -> Any:
     return cls(**{key: _value(item, f"{path}.{key}", frames, depth + 1) for key, item in fields.items()})
 
 
-_DECODERS = {
+_DECODERS: dict[Tag, Callable[..., Any]] = {
     Tag.LIST: _items,
     Tag.TUPLE: lambda rest, *at: tuple(_items(rest, *at)),
     Tag.SET: lambda rest, *at: set(_items(rest, *at)),

@@ -69,7 +69,7 @@ def encode_ndarray(array: Any, path: str, frames: Frames) -> list[Any]:
     key = ("numpy", array.__array_interface__["data"][0], array.dtype.str, array.shape, array.strides)
 
     def make() -> Any:
-        return memoryview(numpy.ascontiguousarray(array).reshape(-1).view(numpy.uint8))
+        return numpy.ascontiguousarray(array).reshape(-1).view(numpy.uint8).data
 
     number = frames.add_once(key, make) if array.size else frames.add(b"")
     return [Tag.NDARRAY, number, array.dtype.str, list(array.shape)]
@@ -104,7 +104,7 @@ def encode_tensor(tensor: Any, path: str, frames: Frames) -> list[Any]:
 
     def make() -> Any:
         flat = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
-        return memoryview(flat.view(torch.uint8).numpy())
+        return flat.view(torch.uint8).numpy().data
 
     number = frames.add_once(key, make) if tensor.numel() else frames.add(b"")
     return [Tag.TENSOR, number, str(tensor.dtype).removeprefix("torch."), list(tensor.shape)]

@@ -54,7 +54,7 @@ def read(frame: Any) -> Envelope:
         raise WireError(f"a frame of {len(memoryview(frame))} bytes is not an envelope: {error}") from error
     if envelope.version != WIRE_VERSION:
         raise VersionMismatch(
-            f"{envelope.origin} speaks version {envelope.version} of the wire format, this end {WIRE_VERSION}: "
-            "install the same fox-hpc on both"
+            f"{envelope.origin} speaks version {envelope.version} of the wire format, this end "
+            f"{WIRE_VERSION}: install the same fox-hpc on both"
         )
     return envelope

@@ -16,7 +16,6 @@ import zmq
 from ..errors import NotAllowed, WorkspaceError
 from ..spec import write_atomically
 
-
 T = TypeVar("T")
 
 
@@ -75,6 +74,6 @@ def _check_private(path: Path, wanted: int) -> None:
     if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
         mode = stat.S_IMODE(found.st_mode)
         raise NotAllowed(
-            f"{path} has mode {mode:04o} and owner {found.st_uid}; keys are used only if nobody else can read "
-            f"them: chmod {wanted:o} {path}"
+            f"{path} has mode {mode:04o} and owner {found.st_uid}; keys are used only if nobody else can "
+            f"read them: chmod {wanted:o} {path}"
         )

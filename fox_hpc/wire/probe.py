@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -47,7 +48,7 @@ def _first(
     poller: zmq.Poller, tried: dict[zmq.Socket[bytes], tuple[str, zmq.Socket[bytes]]], deadline: float
 ) -> str:
     while (left_s := deadline - time.monotonic()) > 0:
-        for monitor, _ in poller.poll(left_s * 1000):
+        for monitor, _ in poller.poll(math.ceil(left_s * 1000)):
             zmq.utils.monitor.recv_monitor_message(monitor)
             return tried[monitor][0]
     urls = ", ".join(url for url, _ in tried.values())

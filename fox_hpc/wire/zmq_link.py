@@ -10,6 +10,7 @@ Sources: ZMTP heartbeats RFC 37, CURVE RFC 25, ZAP RFC 27 (https://rfc.zeromq.or
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import threading
 import time
@@ -127,7 +128,7 @@ class ZmqIo:
         # _asleep is set before the last look at _soon: whoever appends after that look writes a wake byte.
         self._asleep = True
         wait_s = 0 if self._soon else self._timers.wait_s(time.monotonic())
-        ready = self._poller.poll(None if wait_s is None else wait_s * 1000)
+        ready = self._poller.poll(None if wait_s is None else math.ceil(wait_s * 1000))
         self._asleep = False
         for source, _ in ready:
             reader = self._readers.get(source)
@@ -149,11 +150,12 @@ class ZmqIo:
 
     def _authenticate(self) -> None:
         # ZAP request: version, id, domain, address, identity, mechanism, credentials (RFC 27).
-        version, request, domain, _address, _identity, mechanism, *credentials = self._zap.recv_multipart()
+        request: list[Any] = self._zap.recv_multipart()
+        version, number, domain, _address, _identity, mechanism, *credentials = request
         key = zmq.utils.z85.encode(credentials[0]) if mechanism == b"CURVE" and credentials else b""
         owner = self._allowed.get(domain, {}).get(key)
         status = (b"200", b"OK", owner.encode()) if owner else (b"400", b"this key is not allowed", b"")
-        self._zap.send_multipart([version, request, *status, b""])
+        self._zap.send_multipart([version, number, *status, b""])
 
 
 class ZmqLink:
@@ -164,7 +166,7 @@ class ZmqLink:
     def __init__(self, io: ZmqIo, handler: Handler, keys: Keys) -> None:
         self.io, self.handler, self.keys = io, handler, keys
         self.closed = False
-        self._socket = io.context.socket(self.kind)
+        self._socket: Any = io.context.socket(self.kind)
         self._socket.linger = 0
         self._socket.sndhwm = self._socket.rcvhwm = 0
         self._socket.curve_secretkey = keys.secret.encode()
@@ -244,7 +246,7 @@ class ZmqListener(ZmqLink):
             self._socket.bind(f"tcp://{f'[{host}]' if ':' in host else host}:{port or '*'}")
         except zmq.ZMQError as error:
             raise WireError(f"cannot listen on {host}:{port}: {error}") from error
-        self.port = int(self._socket.last_endpoint.rsplit(b":", 1)[1])
+        self.port = int(bytes(self._socket.last_endpoint).rsplit(b":", 1)[1])
         self._host = host
 
     def __repr__(self) -> str:
@@ -276,7 +278,7 @@ class ZmqListener(ZmqLink):
         if not owner or (peer != owner and not peer.startswith(owner + ".")):
             log.warning("%s", NotAllowed(f"a cell with the key of {owner or 'nobody'} calls itself {peer}"))
             return
-        fd = int(frames[-1].get(zmq.SRCFD))
+        fd: int = frames[-1].get(zmq.SRCFD)
         if self._by_fd.get(fd) != peer:
             # Descriptors are used again: the end of the one before must be seen first.
             self._read_monitor()

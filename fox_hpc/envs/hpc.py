@@ -1,0 +1,125 @@
+"""HpcEnv: each site's share as a batch job."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ..environment import WorkerEnv, process_environ
+from ..errors import RecipeError, SchedulerError
+from ..fake import FakeCluster
+from ..hpc.executor import Submission, render
+from ..recipe import FoxRecipe
+from ..site.launcher import plan_job
+from ..spec import RunSpec
+from .base import Run
+from .deployment import Deployment, make_spec, new_folder
+from .poc import ProcessEnv
+
+SCHEDULERS = ("auto", "slurm", "fake-slurm")
+FAKE_NOTICE = "no scheduler on PATH: using the local fake Slurm, on this machine only"
+#: Between two looks at the queue in steady state: a real scheduler is shared with others.
+_POLL_S = {"slurm": 30.0, "fake-slurm": 1.0}
+
+
+class HpcEnv(ProcessEnv):
+    """Runs each site as a batch job, watched by a relay process on this (login) node.
+
+    Args:
+        num_clients: how many sites there are; the recipe's `min_clients` by default.
+        scheduler: "slurm", "fake-slurm", or "auto": what the recipe's hpc_config names, else Slurm if
+            `sbatch` is on PATH, else the fake.
+        workspace: the folder that run folders are made in, `fox_runs` by default; on a disk that the
+            compute nodes see.
+        poll_s: seconds between two looks at the queue in steady state; 30 by default, 1 on the fake.
+        fake: options of the fake cluster, e.g. `{"nodes": 2, "cpus": 8}`.
+
+    Raises:
+        RecipeError: the scheduler is none of these, or `fake` is given for a real one.
+    """
+
+    def __init__(
+        self,
+        num_clients: int | None = None,
+        scheduler: str = "auto",
+        workspace: str | os.PathLike[str] | None = None,
+        *,
+        poll_s: float | None = None,
+        fake: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(num_clients, workspace)
+        if scheduler not in SCHEDULERS:
+            raise RecipeError(f"scheduler={scheduler!r}: {', '.join(SCHEDULERS)} are right")
+        if fake and scheduler == "slurm":
+            raise RecipeError("fake= describes the fake cluster; with scheduler='slurm' there is none")
+        self.scheduler, self.poll_s, self.fake = scheduler, poll_s, dict(fake or {})
+
+    def deploy(self, recipe: FoxRecipe) -> Run:
+        """Submit the recipe's sites as jobs.
+
+        Raises:
+            SchedulerError: the scheduler that was asked for is not on PATH.
+        """
+        scheduler = self._choose(recipe)
+        self._check(recipe)
+        run, folder = new_folder(recipe, self.workspace)
+        spec = self._spec(recipe, scheduler, run, folder)
+        fake = None
+        if scheduler == "fake-slurm":
+            fake = FakeCluster(**{"nodes": 4, **self.fake}, folder=Path(folder) / "fake")
+        deployment = Deployment(recipe, spec, env_name="hpc", environ=process_environ(), fake=fake)
+        if fake is not None and self._wanted(recipe) == "auto":
+            deployment.controller.notice(FAKE_NOTICE)
+        return self._started(deployment.start())
+
+    def plan(self, recipe: FoxRecipe) -> list[Submission]:
+        """Say what `deploy` would submit, site by site; needs no scheduler and starts nothing."""
+        self._check(recipe)
+        wanted = self._wanted(recipe)
+        scheduler = "slurm" if wanted == "auto" else wanted
+        folder = str(Path(self.workspace or "fox_runs").resolve() / f"{recipe.job_name}-RUN")
+        spec = self._spec(recipe, scheduler, f"{recipe.job_name}-RUN", folder)
+        return [render(plan_job(spec, site.name, _example(spec, site.name))) for site in spec.sites]
+
+    def _spec(self, recipe: FoxRecipe, scheduler: str, run: str, folder: str) -> RunSpec:
+        count = self.num_clients or recipe.min_clients
+        poll_s = self.poll_s if self.poll_s is not None else _POLL_S[scheduler]
+        return make_spec(recipe, count, run=run, folder=folder, scheduler=scheduler, poll_s=poll_s)
+
+    def _wanted(self, recipe: FoxRecipe) -> str:
+        return recipe.hpc_config.scheduler if self.scheduler == "auto" else self.scheduler
+
+    def _choose(self, recipe: FoxRecipe) -> str:
+        wanted = self._wanted(recipe)
+        found = shutil.which("sbatch", path=process_environ().get("PATH"))
+        if wanted == "auto":
+            return "slurm" if found else "fake-slurm"
+        if wanted == "slurm" and not found:
+            raise SchedulerError(
+                "scheduler='slurm', but there is no sbatch on PATH: log in to the cluster's login node, "
+                "or take scheduler='fake-slurm'"
+            )
+        return wanted
+
+    def _check(self, recipe: FoxRecipe) -> None:
+        for site in recipe.site_specs(self.num_clients or recipe.min_clients):
+            nodes = site.hpc.get("nodes_per_client", 1)
+            first = (site.run_cmd or "").split()[:1]
+            if nodes > 1 and first != ["srun"]:
+                raise RecipeError(
+                    f"{site.name} asks for nodes_per_client={nodes}, but run_cmd={site.run_cmd!r} starts "
+                    "ranks on one node: 'srun torchrun --nproc_per_node=2 --nnodes=$SLURM_NNODES' is right"
+                )
+
+
+def _example(spec: RunSpec, site: str) -> WorkerEnv:
+    return WorkerEnv(
+        parent_urls=("tcp://LOGIN-NODE:PORT",),
+        parent_fqcn=f"{site}.app",
+        site_name=site,
+        client_class=spec.client_class,
+        run_dir=spec.folder,
+        keys_dir=f"{spec.folder}/keys",
+    )

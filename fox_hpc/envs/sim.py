@@ -1,0 +1,181 @@
+"""SimEnv: the whole federation as threads of this process; for trying things out, and for tests."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..api.app import ClientApp
+from ..api.client_api import FoxClientAPI
+from ..api.context import Context, use
+from ..errors import RecipeError
+from ..recipe import FoxRecipe
+from ..record import RunRecord
+from ..server.controller import FoxController
+from ..site.script import run_script
+from ..tracking.receiver import make_receivers
+from ..tracking.writer import flush_all
+from .base import ExecEnv, RecordWriter, Run, make_run_folder
+from .sim_backend import SimBackend
+
+log = logging.getLogger(__name__)
+
+__all__ = ["FoxSimulator", "SimBackend", "SimEnv"]
+
+
+class SimEnv(ExecEnv):
+    """Runs each site as one rank on a thread of this process; values and errors are those of real sites.
+
+    Args:
+        num_clients: how many sites there are; the recipe's `min_clients` by default.
+        workspace: the folder that run folders are made in, `fox_runs` by default.
+
+    Raises:
+        RecipeError: `num_clients` is not a positive number.
+    """
+
+    def __init__(
+        self, num_clients: int | None = None, workspace: str | os.PathLike[str] | None = None
+    ) -> None:
+        if num_clients is not None and (isinstance(num_clients, bool) or num_clients < 1):
+            raise RecipeError(f"num_clients={num_clients!r}: a whole number from 1 on is right")
+        self.num_clients, self.workspace = num_clients, workspace
+        self._runs: list[Run] = []
+
+    def deploy(self, recipe: FoxRecipe) -> Run:
+        """Start the recipe on threads of this process."""
+        sites = tuple(spec.name for spec in recipe.site_specs(self.num_clients or recipe.min_clients))
+        apps = {site: recipe.client_app.make_client_app() for site in sites}
+        run_id, folder = make_run_folder(recipe.job_name, self.workspace)
+        backend = SimBackend()
+        controller = FoxController(
+            recipe.server_app,
+            backend,
+            RunRecord(run=run_id, job_name=recipe.job_name, folder=str(folder), env="sim"),
+            sites=sites,
+            min_clients=recipe.min_clients,
+            receivers=make_receivers(recipe.tracking_type, folder),
+            open=lambda: _open(backend, controller),
+            close=lambda: _close(backend, controller),
+            abort=backend.abort,
+            on_change=RecordWriter(lambda: controller.snapshot()),
+        )
+        for site, app in apps.items():
+            _add_site(backend, controller, app, site, recipe.training_module)
+        backend.add(recipe.server_app, controller.context())
+        if recipe.run_cmd is not None:
+            controller.notice("SimEnv runs each site as one rank in this process; run_cmd is not used")
+        controller.start()
+        self._runs = [run for run in self._runs if not run.wait(0)]
+        self._runs.append(Run(controller))
+        return self._runs[-1]
+
+    def stop(self) -> None:
+        """Cancel the runs of this environment and wait until they have ended."""
+        for run in self._runs:
+            run.cancel()
+        for run in self._runs:
+            run.wait()
+
+    def __repr__(self) -> str:
+        return f"<SimEnv {self.num_clients or 'min_clients'} sites>"
+
+
+class FoxSimulator:
+    """Runs a server's algorithm against simulated sites, without a recipe.
+
+    Args:
+        server: an instance or a module with one `@fox.algo` function.
+        client: an instance or a module with `@fox.collab` functions.
+    """
+
+    def __init__(
+        self,
+        server: object,
+        client: object,
+        num_clients: int = 2,
+        workspace: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._recipe = FoxRecipe("simulation", num_clients, server, client)
+        self._env = SimEnv(num_clients, workspace)
+
+    def run(self) -> Any:
+        """Run the algorithm to its end and return what it returns, or raise what it raises."""
+        return self._recipe.execute(self._env).result()
+
+
+def _open(backend: SimBackend, controller: FoxController) -> None:
+    backend.open()
+    for site in controller.sites:
+        controller.change_site(site, state="RUNNING", ready=True)
+
+
+def _close(backend: SimBackend, controller: FoxController) -> None:
+    backend.close()
+    flush_all()
+    for site in controller.sites:
+        controller.change_site(site, state="CANCELLED" if controller.aborted else "DONE", ready=False)
+
+
+def _add_site(
+    backend: SimBackend, controller: FoxController, app: ClientApp, site: str, module: str | None
+) -> None:
+    server = controller.context()
+    context = Context(
+        site_name=site,
+        sites=server.sites,
+        backend=backend,
+        min_clients=server.min_clients,
+        workspace=_site_folder(server.workspace, site),
+        is_aborted=backend.aborted.is_set,
+        track=partial(controller.track, site),
+    )
+    begin: Callable[[], None] = partial(app.run_init, context)
+    end: Callable[[], None] = partial(app.run_final, context)
+    if isinstance(app.obj, FoxClientAPI):
+        context.client_api = app.obj
+        if module is not None:
+            script = _Script(app.obj, module, context)
+            begin, end = _both(begin, script.start), _both(script.finish, end)
+    backend.add(app, context, begin=begin, end=end)
+
+
+def _site_folder(run: Path, site: str) -> Path:
+    folder = run / "sites" / site
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        first()
+        second()
+
+    return run
+
+
+class _Script:
+    """A site's training script, top to bottom, on a thread of its own."""
+
+    def __init__(self, api: FoxClientAPI, module: str, context: Context) -> None:
+        self._api, self._module, self._context = api, module, context
+        name = f"fox-script-{context.site_name}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self) -> None:
+        self._api.stop()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with use(self._context):
+            error = run_script(self._module, self._api, alone=False)
+        if error is not None:
+            log.error("the script of %s ended with %r", self._context.site_name, error, exc_info=error)

@@ -1,0 +1,257 @@
+"""FoxRecipe: what is run, checked; an environment decides where."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+import re
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from .api.app import ClientApp, ServerApp
+from .api.client_api import FoxClientAPI
+from .api.module_wrapper import ModuleWrapper
+from .errors import RecipeError
+from .hpc.resources import HpcConfig
+from .spec import SiteSpec
+from .tracking.receiver import TRACKING_TYPES
+
+R_co = TypeVar("R_co", covariant=True)
+
+_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SITE_KEYS = ("run_cmd", "hpc_config")
+
+
+class Deploys(Protocol[R_co]):
+    """An environment, seen from the recipe."""
+
+    def deploy(self, recipe: FoxRecipe) -> R_co:
+        """Start the recipe and return its run."""
+
+
+class FoxRecipe:
+    """A federated job: the server's algorithm, what each site runs, and how a site's processes start.
+
+    Args:
+        job_name: letters, digits, dot, dash and underscore; part of the run's id.
+        min_clients: how many sites a group call needs when it does not say so itself.
+        server: an instance or a module with one `@fox.algo` function.
+        client: an instance or a module with `@fox.collab` functions, or a `FoxClientAPI()`.
+        inprocess: False starts each site's ranks with `run_cmd`.
+        run_cmd: e.g. `torchrun --nproc_per_node=4`; goes with `inprocess=False`.
+        training_module: the script's dotted name, for a FoxClientAPI without a training function.
+        hpc_config: what each site's job asks its scheduler for; the keys are those of HpcConfig.
+        tracking_type: "tensorboard", or None for no files.
+        sites: overrides of single sites, `{"site-1": {"run_cmd": …, "hpc_config": {…}}}`.
+
+    Raises:
+        RecipeError: an argument is unknown or wrong; the text says what would be right.
+    """
+
+    def __init__(
+        self,
+        job_name: str,
+        min_clients: int = 1,
+        server: object = None,
+        client: object = None,
+        *,
+        inprocess: bool = True,
+        run_cmd: str | None = None,
+        training_module: str | None = None,
+        hpc_config: Mapping[str, Any] | None = None,
+        tracking_type: str | None = None,
+        sites: Mapping[str, Mapping[str, Any]] | None = None,
+        **unknown: Any,
+    ) -> None:
+        _refuse_unknown(unknown)
+        self.job_name = _checked_job_name(job_name)
+        self.min_clients = _checked_min_clients(min_clients)
+        self.server_app = ServerApp(_given("server", server, "@fox.algo"))
+        self.client_app = ClientApp(_given("client", client, "@fox.collab"))
+        self.inprocess = _checked_type("inprocess", inprocess, bool, "True or False")
+        self.run_cmd = self._checked_run_cmd("run_cmd", run_cmd)
+        self.training_module = self._checked_training_module(training_module)
+        self.hpc_config = HpcConfig.from_mapping({} if hpc_config is None else hpc_config)
+        self.tracking_type = _checked_tracking_type(tracking_type)
+        self.sites = self._checked_sites({} if sites is None else sites)
+        if not inprocess and self.run_cmd is None:
+            raise RecipeError("inprocess=False needs run_cmd, e.g. run_cmd='torchrun --nproc_per_node=2'")
+        self.code_path = self._code_path()
+
+    @property
+    def client_class(self) -> str:
+        """ "FoxClientAPI" if a script does the work, else the client's class, module or function."""
+        obj = self.client_app.obj
+        if not isinstance(obj, FoxClientAPI):
+            return self.client_app.name
+        func = obj.training_func
+        return "FoxClientAPI" if func is None else getattr(func, "__qualname__", type(func).__name__)
+
+    def execute(self, env: Deploys[R_co]) -> R_co:
+        """Start the recipe in an environment and return its run at once.
+
+        Raises:
+            RecipeError: the recipe does not fit the environment.
+            WorkspaceError: the run folder cannot be made.
+        """
+        if not callable(getattr(env, "deploy", None)) or isinstance(env, type):
+            raise RecipeError(f"execute({env!r}): an environment is right, e.g. SimEnv(num_clients=2)")
+        return env.deploy(self)
+
+    def site_names(self, count: int) -> tuple[str, ...]:
+        """Name the sites of a run: site-1, site-2, …"""
+        return tuple(f"site-{number}" for number in range(1, count + 1))
+
+    def site_specs(self, count: int) -> tuple[SiteSpec, ...]:
+        """Describe each site of a run, with its overrides.
+
+        Raises:
+            RecipeError: there are fewer sites than `min_clients`, or `sites=` names one that is not there.
+        """
+        names = self.site_names(count)
+        if self.min_clients > count:
+            raise RecipeError(f"min_clients={self.min_clients}, but the environment has {count} sites")
+        for name in self.sites:
+            if name not in names:
+                raise RecipeError(f"sites= has {name!r}, but the sites of this run are {', '.join(names)}")
+        return tuple(self._site_spec(name) for name in names)
+
+    def _site_spec(self, name: str) -> SiteSpec:
+        override = self.sites.get(name, {})
+        hpc = self.hpc_config.merged(override.get("hpc_config", {}), f"sites[{name!r}]['hpc_config']")
+        return SiteSpec(name, override.get("run_cmd", self.run_cmd), hpc.as_mapping())
+
+    def _checked_run_cmd(self, where: str, run_cmd: str | None) -> str | None:
+        if run_cmd is None:
+            return None
+        if not isinstance(run_cmd, str) or not run_cmd.strip():
+            raise RecipeError(f"{where}={run_cmd!r}: a command line as one string is right")
+        if self.inprocess:
+            raise RecipeError(f"{where}={run_cmd!r} would not be used: it goes with inprocess=False")
+        return run_cmd
+
+    def _checked_training_module(self, name: str | None) -> str | None:
+        api = self.client_app.obj
+        scripted = isinstance(api, FoxClientAPI) and api.training_func is None
+        if name is None:
+            if scripted:
+                raise RecipeError(
+                    "client=FoxClientAPI() needs training_module='my.script', or a set_training_func() before"
+                )
+            return None
+        if not isinstance(name, str):
+            raise RecipeError(f"training_module={name!r}: a dotted module name is right, e.g. 'my.client'")
+        if not scripted:
+            raise RecipeError(
+                f"training_module={name!r} would not be used: it goes with a FoxClientAPI() that has no "
+                "training function; another client brings its own functions"
+            )
+        _find_module(name)
+        return name
+
+    def _checked_sites(self, sites: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        if not isinstance(sites, Mapping) or not all(isinstance(one, Mapping) for one in sites.values()):
+            raise RecipeError("sites= is a mapping of mappings: {'site-1': {'hpc_config': {…}}} is right")
+        for name, override in sites.items():
+            where = f"sites[{name!r}]"
+            for key in override:
+                if key not in _SITE_KEYS:
+                    raise RecipeError(f"{where} has no key {key!r}; right are {', '.join(_SITE_KEYS)}")
+            self._checked_run_cmd(f"{where}['run_cmd']", override.get("run_cmd"))
+            HpcConfig.from_mapping(override.get("hpc_config", {}), f"{where}['hpc_config']")
+        return {name: dict(override) for name, override in sites.items()}
+
+    def _code_path(self) -> tuple[str, ...]:
+        obj = self.client_app.obj
+        found = [_module_folder(obj) if isinstance(obj, ModuleWrapper) else _home_of(type(obj))]
+        if isinstance(obj, FoxClientAPI) and obj.training_func is not None:
+            found.append(_home_of(obj.training_func))
+        if self.training_module is not None:
+            found.append(_find_module(self.training_module))
+        found.append(Path(sys.path[0]).resolve() if sys.path and sys.path[0] else None)
+        kept = [str(folder) for folder in found if folder is not None and _is_users(folder)]
+        return tuple(dict.fromkeys(kept))
+
+    def __repr__(self) -> str:
+        return f"<FoxRecipe {self.job_name} · server {self.server_app.name} · client {self.client_app.name}>"
+
+
+_ARGUMENTS = tuple(inspect.signature(FoxRecipe).parameters)[:-1]
+
+
+def _refuse_unknown(unknown: Mapping[str, Any]) -> None:
+    for name in unknown:
+        close = difflib.get_close_matches(name, _ARGUMENTS, n=1)
+        guess = f"; did you mean {close[0]!r}?" if close else "."
+        raise RecipeError(f"FoxRecipe has no argument {name!r}{guess} Right are {', '.join(_ARGUMENTS)}")
+
+
+def _given(argument: str, obj: object, mark: str) -> object:
+    if obj is None:
+        raise RecipeError(
+            f"{argument}= is missing: an instance or a module with a function marked {mark} is right"
+        )
+    return obj
+
+
+def _checked_job_name(name: object) -> str:
+    if not isinstance(name, str) or not _JOB_NAME.fullmatch(name):
+        raise RecipeError(
+            f"job_name={name!r}: up to 100 letters, digits, dots, dashes and underscores are right"
+        )
+    return name
+
+
+def _checked_min_clients(number: object) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise RecipeError(f"min_clients={number!r}: a whole number from 1 on is right")
+    return number
+
+
+T = TypeVar("T")
+
+
+def _checked_type(argument: str, value: object, kind: type[T], right: str) -> T:
+    if not isinstance(value, kind):
+        raise RecipeError(f"{argument}={value!r}: {right} is right")
+    return value
+
+
+def _checked_tracking_type(kind: str | None) -> str | None:
+    if kind is not None and kind not in TRACKING_TYPES:
+        right = ", ".join(map(repr, TRACKING_TYPES))
+        raise RecipeError(f"tracking_type={kind!r}: {right} or None is right")
+    return kind
+
+
+def _find_module(name: str) -> Path | None:
+    """Find a module without running it, and give the folder that it is imported from."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError) as error:
+        raise RecipeError(f"training_module={name!r} cannot be found: {error}") from error
+    if spec is None:
+        raise RecipeError(f"training_module={name!r} cannot be found on sys.path")
+    if spec.origin is None or not spec.has_location:
+        return None
+    depth = len(name.split("."))
+    return Path(spec.origin).resolve().parents[depth if spec.submodule_search_locations else depth - 1]
+
+
+def _home_of(thing: object) -> Path | None:
+    module = sys.modules.get(str(getattr(thing, "__module__", "")))
+    return None if module is None else _module_folder(ModuleWrapper(module))
+
+
+def _module_folder(wrapper: ModuleWrapper) -> Path | None:
+    return None if wrapper.name.split(".")[0] == __package__ else wrapper.folder
+
+
+def _is_users(folder: Path) -> bool:
+    """Tell the user's folders from those of the interpreter, which every site has of its own."""
+    installed = {Path(path).resolve() for path in sysconfig.get_paths().values()}
+    return folder.is_dir() and folder not in installed

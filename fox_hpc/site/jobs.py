@@ -1,0 +1,97 @@
+"""SiteJob: what a relay believes about one site's job, and what follows from news. Pure: no I/O, no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..hpc.dialect import JobInfo, is_forward
+from ..record import SITE_ENDED
+
+#: After a sign that the job has ended, the scheduler is given this long to confirm it.
+CONFIRM_S = 10.0
+#: Looks after a submission: quick ones first, then the steady period.
+FIRST_LOOKS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+
+
+@dataclass
+class SiteJob:
+    """One attempt of one site's job.
+
+    `state` only moves forward. A worker that is out of touch, or a driver that left its last word, are
+    signs of an end; the scheduler's record decides, and where it stays silent the driver's word does.
+    """
+
+    site: str
+    attempt: int = 1
+    job_id: str = ""
+    state: str = "NEW"
+    reason: str = ""
+    nodes: str = ""
+    exit_code: int | None = None
+    ready: bool = False
+    lost_touch: float | None = None
+    driver_ended: float | None = None
+    driver_code: int | None = None
+    looks: int = 0
+    next_look: float = 0.0
+    answered: float | None = None
+    cancel_asked: bool = field(default=False)
+
+    @property
+    def ended(self) -> bool:
+        """True once nothing more will come of this attempt."""
+        return self.state in SITE_ENDED
+
+    @property
+    def watched(self) -> bool:
+        """True while there is a job to look at."""
+        return bool(self.job_id) and not self.ended
+
+    def submitted(self, job_id: str, now: float) -> None:
+        """The scheduler has taken the job."""
+        self.job_id, self.state, self.next_look = job_id, "PENDING", now + FIRST_LOOKS_S[0]
+
+    def observe(self, info: JobInfo | None, now: float, poll_s: float) -> bool:
+        """Take the scheduler's answer, None if it had none; tell whether anything changed."""
+        quick = FIRST_LOOKS_S[self.looks] if self.looks < len(FIRST_LOOKS_S) else poll_s
+        self.looks += 1
+        self.next_look = now + (1.0 if self.suspect else min(quick, poll_s))
+        before = (self.state, self.reason, self.nodes, self.exit_code)
+        if info is not None:
+            self.answered = now
+            self._believe(info)
+        self._conclude(now)
+        return before != (self.state, self.reason, self.nodes, self.exit_code)
+
+    @property
+    def suspect(self) -> bool:
+        """True if there is a sign that the job has ended."""
+        return self.lost_touch is not None or self.driver_ended is not None or self.cancel_asked
+
+    def suspected(self, now: float) -> None:
+        """Look at once: something points to the job's end."""
+        self.next_look = min(self.next_look, now)
+
+    def _believe(self, info: JobInfo) -> None:
+        # "LOST" from a query only means that the scheduler forgot the job: the driver knew better.
+        if info.state == "LOST" and self.driver_ended is not None:
+            self._end_as_driver_said()
+        elif is_forward(self.state, info.state):
+            self.state, self.reason = info.state, info.reason
+            self.nodes = info.nodes or self.nodes
+            if info.exit_code is not None:
+                self.exit_code = info.exit_code
+            if self.ended and self.exit_code in (None, 0) and self.driver_code is not None:
+                self.exit_code = self.driver_code
+
+    def _conclude(self, now: float) -> None:
+        if not self.ended and self.driver_ended is not None and now - self.driver_ended > CONFIRM_S:
+            self._end_as_driver_said()
+
+    def _end_as_driver_said(self) -> None:
+        self.exit_code = self.driver_code
+        if self.cancel_asked:
+            self.state, self.reason = "CANCELLED", "cancelled"
+        else:
+            self.state = "DONE" if self.driver_code == 0 else "FAILED"
+            self.reason = self.reason or f"its driver exited with {self.driver_code}"

@@ -1,0 +1,113 @@
+"""From `run_cmd` to what is executed: pure, on words.
+
+`run_cmd` may begin with `srun`, which then starts one process on each node of the job, and may name
+torchrun, mpirun or python. What it leaves out is added; what it says is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..errors import RecipeError
+
+_INNER = re.compile(r"^(torchrun|mpirun|mpiexec(\.\w+)?|python[\d.]*)$")
+_VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
+
+
+@dataclass(frozen=True)
+class LaunchLine:
+    """A `run_cmd`, split: `step` starts a process on each node, `inner` the ranks of a node."""
+
+    step: tuple[str, ...]
+    inner: tuple[str, ...]
+
+
+def expand(text: str, environ: Mapping[str, str]) -> str:
+    """Put variables in place, as a shell would.
+
+    Raises:
+        RecipeError: a variable is not set; a shell would silently put nothing there.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1).strip("{}")
+        if name not in environ:
+            raise RecipeError(f"run_cmd={text!r}: ${name} is not set on the job's first node")
+        return environ[name]
+
+    return _VARIABLE.sub(value, text)
+
+
+def split(run_cmd: str | None, environ: Mapping[str, str]) -> LaunchLine:
+    """Read a run_cmd; None means one rank, without any launcher."""
+    try:
+        words = shlex.split(expand(run_cmd or "", environ))
+    except ValueError as error:
+        raise RecipeError(f"run_cmd={run_cmd!r} cannot be split into words: {error}") from error
+    if not words or os.path.basename(words[0]) != "srun":  # noqa: PTH119 - a word, not a path
+        return LaunchLine((), tuple(words))
+    for number, word in enumerate(words[1:], start=1):
+        if _INNER.match(os.path.basename(word)):  # noqa: PTH119
+            return LaunchLine(tuple(words[:number]), tuple(words[number:]))
+    return LaunchLine(tuple(words), ())
+
+
+def step_words(line: LaunchLine, environ: Mapping[str, str]) -> list[str]:
+    """Complete an `srun`: every resource is said outright (a bare srun guesses, and guesses wrong).
+
+    Left out by the user, a step gets one task on each node where torchrun makes the ranks, else the
+    job's own number of tasks. Source: srun(1); `--cpus-per-task` is not inherited since 22.05.
+    """
+    if not line.step:
+        return []
+    nodes = environ.get("SLURM_NNODES", "1")
+    wanted = {
+        ("--nodes", "-N"): nodes,
+        ("--cpus-per-task", "-c"): environ.get("SLURM_CPUS_PER_TASK", "1"),
+        ("--kill-on-bad-exit", "-K"): "1",
+        ("--export",): "ALL",
+    }
+    if line.inner:
+        wanted |= {("--ntasks", "-n"): nodes, ("--ntasks-per-node",): "1"}
+    extra = [f"{names[0]}={value}" for names, value in wanted.items() if not _has(line.step[1:], names)]
+    return [*line.step, *extra]
+
+
+def _has(words: Sequence[str], names: Sequence[str]) -> bool:
+    return any(
+        word == name or word.startswith(f"{name}=") or (len(name) == 2 and word.startswith(name))
+        for word in words
+        for name in names
+    )
+
+
+def rank_words(inner: Sequence[str], python: str, module: str | None, node: Mapping[str, str]) -> list[str]:
+    """Give the command that starts one node's ranks, with torchrun's rendezvous made explicit.
+
+    `node` holds FOX_NNODES, FOX_NODE_RANK, MASTER_ADDR and MASTER_PORT. The rendezvous is static, so
+    that global rank 0 is on the job's first node (with c10d any node may get it).
+    Source: torch.distributed.run's documentation.
+    """
+    worker = ["-m", "fox_hpc.site.worker", *([module] if module else [])]
+    if not inner:
+        return [python, *worker]
+    program, *options = inner
+    if os.path.basename(program) != "torchrun":  # noqa: PTH119
+        starts_python = _INNER.match(os.path.basename(program)) and "python" in program  # noqa: PTH119
+        return [program, *options, *([] if starts_python else [python]), *worker]
+    flags = {
+        ("--nnodes",): node["FOX_NNODES"],
+        ("--rdzv-backend", "--rdzv_backend"): "static",
+        ("--node-rank", "--node_rank"): node["FOX_NODE_RANK"],
+        ("--master-addr", "--master_addr", "--rdzv-endpoint", "--rdzv_endpoint"): node["MASTER_ADDR"],
+        ("--master-port", "--master_port", "--rdzv-endpoint", "--rdzv_endpoint"): node["MASTER_PORT"],
+    }
+    if _has(options, ("--standalone",)):
+        flags = {}
+    extra = [f"{names[0]}={value}" for names, value in flags.items() if not _has(options, names)]
+    # torchrun's own script may be out of PATH on a compute node; its module is where torch is.
+    return [python, "-m", "torch.distributed.run", *extra, *options, *worker]

@@ -1,0 +1,131 @@
+"""Launchers: how a site's job is started, looked at and ended.
+
+A launcher hands the driver to a scheduler, or starts it as a process here. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from ..environment import WorkerEnv
+from ..errors import SubmitError
+from ..hpc.dialect import JobInfo, JobPlan
+from ..hpc.executor import SlurmExecutor
+from ..hpc.resources import HpcConfig
+from ..spec import RunSpec
+from .driver import drive
+from .processes import end_tree
+
+
+class Launcher(Protocol):
+    """What a relay needs of a scheduler. Methods may take long and are called from one thread."""
+
+    def submit(self, site: str, worker: WorkerEnv) -> str:
+        """Start a site's job and return its id; raises SubmitError with the scheduler's words."""
+
+    def poll(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
+        """Tell what is known of jobs; one that is absent from the answer: no information."""
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """End jobs; unknown and ended ones are fine."""
+
+
+def attempt_folder(run_dir: str | os.PathLike[str], site: str, attempt: int) -> Path:
+    """Where one attempt of a site's job keeps its script, its logs and its traces."""
+    return Path(run_dir) / "sites" / site / f"attempt-{attempt}"
+
+
+def plan_job(spec: RunSpec, site: str, worker: WorkerEnv) -> JobPlan:
+    """Say what is to be submitted for a site."""
+    config = HpcConfig.from_mapping(spec.site(site).hpc, where=f"hpc_config of {site}")
+    return JobPlan(
+        name=f"{spec.job_name}-{site}",
+        folder=attempt_folder(spec.folder, site, worker.attempt),
+        config=config,
+        exports=worker.exports(),
+        python=config.python or spec.python,
+    )
+
+
+class SlurmLauncher:
+    """Runs each site's driver as a Slurm job, through submitit."""
+
+    def __init__(self, spec: RunSpec, environ: Mapping[str, str]) -> None:
+        self._spec = spec
+        self._executor = SlurmExecutor(environ=environ)
+
+    def submit(self, site: str, worker: WorkerEnv) -> str:
+        """See Launcher."""
+        return self._executor.submit(
+            plan_job(self._spec, site, worker), drive, self._spec.folder, site, worker.attempt
+        )
+
+    def poll(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
+        """See Launcher."""
+        return self._executor.poll(list(job_ids))
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """See Launcher."""
+        self._executor.cancel(list(job_ids))
+
+
+class SubprocessLauncher:
+    """Runs each site's driver as a process on this machine; its job id is the process id."""
+
+    def __init__(self, spec: RunSpec, environ: Mapping[str, str]) -> None:
+        self._spec, self._environ = spec, dict(environ)
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def submit(self, site: str, worker: WorkerEnv) -> str:
+        """See Launcher."""
+        folder = attempt_folder(self._spec.folder, site, worker.attempt)
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "fox_hpc.site.driver", self._spec.folder, site, str(worker.attempt)]
+        try:
+            with (
+                (folder / "local_0_log.out").open("ab") as out,
+                (folder / "local_0_log.err").open("ab") as err,
+            ):
+                # The driver reads its stdin to its end, which comes when this process dies.
+                child = subprocess.Popen(
+                    [*command, "--with-owner"],
+                    stdin=subprocess.PIPE,
+                    stdout=out,
+                    stderr=err,
+                    env={**self._environ, **worker.exports()},
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise SubmitError(f"cannot start {command[0]}: {error.strerror}", command=command) from error
+        self._children[str(child.pid)] = child
+        return str(child.pid)
+
+    def poll(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
+        """See Launcher."""
+        return {id: self._look(id) for id in job_ids if id in self._children}
+
+    def _look(self, id: str) -> JobInfo:
+        code = self._children[id].poll()
+        nodes = os.uname().nodename
+        if code is None:
+            return JobInfo(job_id=id, state="RUNNING", nodes=nodes)
+        exit_code = code if code >= 0 else 128 - code
+        return JobInfo(job_id=id, state="DONE" if code == 0 else "FAILED", nodes=nodes, exit_code=exit_code)
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """See Launcher."""
+        for id in job_ids:
+            child = self._children.get(id)
+            if child is not None and child.poll() is None:
+                end_tree(child.pid)
+                child.wait()
+
+
+def make_launcher(spec: RunSpec, environ: Mapping[str, str]) -> Launcher:
+    """Choose the launcher that a run's spec names."""
+    return SubprocessLauncher(spec, environ) if spec.scheduler == "local" else SlurmLauncher(spec, environ)

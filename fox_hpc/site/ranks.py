@@ -1,0 +1,296 @@
+"""Ranks of one site: rank 0 leads, all enter each call in the same order, and none is left hanging.
+
+Rank 0 gives every call to the other ranks before it runs it itself, and answers when all have come out.
+If one rank raises and another does not come out (it waits in a collective), or comes out well (it is no
+longer in step), the call fails with what was raised, and the job is ended: its ranks cannot be trusted.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..call import Call, Fault, Pending, Reply
+from ..errors import FoxError, LinkClosed, RemoteError
+from ..hpc.probe import candidate_hosts
+from ..spec import write_atomically
+from ..wire import channel, codec, envelope
+from ..wire.cell import Cell, Incoming, worker_cell
+from ..wire.keys import Keys
+from ..wire.link import Link
+from ..wire.probe import first_reachable
+from ..wire.zmq_link import ZmqIo
+
+log = logging.getLogger(__name__)
+
+#: After a rank raised, the others have this long to come out by themselves.
+GRACE_S = 1.5
+#: All ranks of a job are there, or the job cannot start.
+GATHER_S = 300.0
+#: Names that no `@fox.collab` function can have.
+INIT, FINAL, MODEL, FAILED = "@init", "@final", "@model", "@failed"
+
+
+class Meeting(msgspec.Struct):
+    """Where the other ranks find rank 0: `ranks.json` in the attempt's folder."""
+
+    urls: tuple[str, ...]
+    world_size: int
+
+
+def fault_of(error: BaseException, rank: int) -> Fault:
+    """Describe what a rank raised; a RemoteError already says which one."""
+    if isinstance(error, RemoteError):
+        return Fault(
+            "remote",
+            error.type_name,
+            error.message,
+            traceback=error.traceback,
+            rank=error.rank,
+            host=error.host,
+        )
+    return Fault.from_exception(error, rank=rank, host=socket.gethostname())
+
+
+class RankLead:
+    """Rank 0's side.
+
+    Args:
+        on_log: takes the frames of a metrics message of another rank.
+        on_failed: takes the fault that ended the script of another rank.
+    """
+
+    rank = 0
+
+    def __init__(
+        self,
+        io: ZmqIo,
+        keys: Keys,
+        site: str,
+        world_size: int,
+        folder: Path,
+        *,
+        on_log: Callable[[list[Any]], None],
+        on_failed: Callable[[Fault], None],
+    ) -> None:
+        self.world_size, self._site = world_size, site
+        self._on_log, self._on_failed = on_log, on_failed
+        self._models: dict[int, Any] = {}
+        self._asked: list[Incoming] = []
+        self._joined: set[str] = set()
+        self._all_joined = threading.Event()
+        self._lock = threading.Lock()
+        self._link = io.listen(self, keys, {site: keys.public})
+        self._cell = Cell(
+            worker_cell(site),
+            self._link.send,
+            io.call_later,
+            address=lambda rank: worker_cell(site, int(rank)),
+        )
+        self.others = [str(rank) for rank in range(1, world_size)]
+        urls = self._link.urls(candidate_hosts())
+        write_atomically(folder / "ranks.json", msgspec.json.encode(Meeting(urls, world_size)))
+
+    def gather(self) -> None:
+        """Wait until every rank is there; raises FoxError if one stays away."""
+        if self.world_size > 1 and not self._all_joined.wait(GATHER_S):
+            missing = sorted(set(self.others) - {name.rsplit(".", 1)[1] for name in self._joined}, key=int)
+            raise FoxError(f"ranks {', '.join(missing)} of {self._site} did not join within {GATHER_S:g} s")
+
+    def enter(self, call: Call, payload: list[Any]) -> list[Pending]:
+        """Let every other rank run a call."""
+        return self._cell.start_encoded(call, payload, self.others)
+
+    def received(self, link: Link, peer: str, frames: list[Any]) -> None:
+        """See Handler."""
+        head = envelope.read(frames[0])
+        if head.kind == "join":
+            self._cell.open(peer.rsplit(".", 1)[1])
+            self._joined.add(peer)
+            if len(self._joined) == self.world_size - 1:
+                self._all_joined.set()
+        elif head.kind == "log":
+            self._on_log(frames[1:])
+        else:
+            self._cell.deliver(head, frames[1:])
+            self._answer_questions()
+
+    def peer_changed(self, link: Link, peer: str, up: bool) -> None:
+        """See Handler; what started the ranks ends the job when one of them dies."""
+
+    # ModelShare of the Client API.
+
+    def put(self, seq: int, model: Any) -> None:
+        """Give the seq-th model to the ranks that ask for it; the one before is kept for late ones."""
+        with self._lock:
+            self._models = {old: kept for old, kept in self._models.items() if old >= seq - 1}
+            self._models[seq] = model
+        self._answer_questions()
+
+    def get(self, seq: int, timeout: float | None) -> Any:
+        """Rank 0 does not ask."""
+        raise FoxError("rank 0 puts models, the other ranks get them")
+
+    def _answer_questions(self) -> None:
+        try:
+            while (incoming := self._cell.take(timeout=0)) is not None:
+                if incoming.call.func == FAILED:
+                    self._cell.reply(incoming, Reply())
+                    self._on_failed(msgspec.convert(incoming.call.args[0], Fault))
+                    continue
+                with self._lock:
+                    self._asked.append(incoming)
+        except queue.Empty:
+            pass
+        with self._lock:
+            newest = max(self._models, default=0)
+            ready = [one for one in self._asked if one.call.args[0] <= newest]
+            self._asked = [one for one in self._asked if one not in ready]
+        for incoming in ready:
+            self._cell.reply(incoming, self._model_reply(incoming.call.args[0]))
+
+    def _model_reply(self, seq: int) -> Reply:
+        with self._lock:
+            if seq in self._models:
+                return Reply(self._models[seq])
+        late = FoxError(
+            f"model {seq} was asked for after rank 0 had gone on: call receive() on every rank each round"
+        )
+        return Reply(fault=Fault.from_exception(late))
+
+
+class RankFollower:
+    """The side of every other rank.
+
+    Args:
+        on_orphaned: called when rank 0 is gone.
+    """
+
+    def __init__(
+        self,
+        io: ZmqIo,
+        keys: Keys,
+        site: str,
+        rank: int,
+        world_size: int,
+        folder: Path,
+        *,
+        on_orphaned: Callable[[], None],
+    ) -> None:
+        self.rank, self.world_size, self._site = rank, world_size, site
+        self._on_orphaned, self._leaving = on_orphaned, False
+        self.name = worker_cell(site, rank)
+        meeting = _wait_for(folder / "ranks.json", world_size)
+        url = first_reachable(meeting.urls, keys, keys.public, timeout_s=60.0)
+        self._link = io.dial(url, self.name, self, keys, keys.public)
+        self.cell = Cell(self.name, self._link.send, io.call_later, reachable=[site])
+        self._send("join", channel.WORKER, None)
+
+    def log(self, rows: Any) -> None:
+        """Hand points of metrics to rank 0."""
+        self._send("log", channel.METRICS, rows)
+
+    def failed(self, fault: Fault) -> None:
+        """Tell rank 0 how this rank's script ended, and wait until it has heard."""
+        pending = self.cell.start(Call(FAILED, (msgspec.to_builtins(fault),)), [self._site])[0]
+        pending.future.exception(10.0)
+
+    def leave(self) -> None:
+        """From now on, rank 0 may go."""
+        self._leaving = True
+
+    def _send(self, kind: str, lane: str, value: Any) -> None:
+        head = envelope.seal(kind, lane, origin=self.name, target=worker_cell(self._site))
+        self._link.send("", [head, *codec.encode(value)])
+
+    def received(self, link: Link, peer: str, frames: list[Any]) -> None:
+        """See Handler."""
+        self.cell.deliver(envelope.read(frames[0]), frames[1:])
+
+    def peer_changed(self, link: Link, peer: str, up: bool) -> None:
+        """See Handler."""
+        if not up and not self._leaving:
+            self._on_orphaned()
+
+    def put(self, seq: int, model: Any) -> None:
+        """Only rank 0 puts models."""
+        raise FoxError("rank 0 puts models, the other ranks get them")
+
+    def get(self, seq: int, timeout: float | None) -> Any:
+        """Wait for the seq-th model that rank 0 received."""
+        pending = self.cell.start(Call(MODEL, (seq,)), [self._site])[0]
+        try:
+            return pending.future.result(timeout)
+        except TimeoutError:
+            self.cell.cancel([pending])
+            raise
+
+
+def _wait_for(path: Path, world_size: int) -> Meeting:
+    """Wait until rank 0 has said where it is; a shared disk may show that late."""
+    deadline = time.monotonic() + GATHER_S
+    while time.monotonic() < deadline:
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Meeting)
+        except (OSError, msgspec.MsgspecError):
+            time.sleep(0.05)
+    raise LinkClosed(f"rank 0 has not written {path} within {GATHER_S:g} s: is that disk seen by every node?")
+
+
+class Together:
+    """One call on all ranks, as rank 0 sees it: whose answer counts, and when to give up.
+
+    Args:
+        on_stuck: called on the I/O thread with the fault, when a rank has raised and others stay inside.
+    """
+
+    def __init__(
+        self,
+        pending: list[Pending],
+        call_later: Callable[[float, Callable[[], None]], object],
+        on_stuck: Callable[[Fault], None],
+    ) -> None:
+        self._pending, self._call_later, self._on_stuck = pending, call_later, on_stuck
+        self._lock = threading.Lock()
+        self._first: Fault | None = None
+        self._out = 0
+        self._all_out = threading.Event()
+        self._faults = 0
+        for one in pending:
+            one.future.add_done_callback(self._came_out)
+
+    def finish(self, own: Reply) -> tuple[Reply, bool]:
+        """Rank 0 has come out with `own`; wait for the others. Returns the answer and whether all agree."""
+        self._count(own.fault)
+        self._all_out.wait()
+        if self._first is None:
+            return own, True
+        return Reply(fault=self._first), self._faults == len(self._pending) + 1
+
+    def _came_out(self, future: Future[Any]) -> None:
+        error = future.exception()
+        self._count(fault_of(error, 0) if error is not None else None)
+
+    def _count(self, fault: Fault | None) -> None:
+        with self._lock:
+            self._out += 1
+            if fault is not None:
+                self._faults += 1
+                if self._first is None:
+                    self._first = fault
+                    self._call_later(GRACE_S, self._look)
+            if self._out == len(self._pending) + 1:
+                self._all_out.set()
+
+    def _look(self) -> None:
+        if not self._all_out.is_set() and self._first is not None:
+            self._on_stuck(self._first)

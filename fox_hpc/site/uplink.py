@@ -1,0 +1,109 @@
+"""Uplink: rank 0's link to the relay, with the cell that it carries and the lease that it renews."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..environment import WorkerEnv
+from ..metric import Point
+from ..wire import channel, codec, envelope
+from ..wire.cell import Cell, worker_cell
+from ..wire.keys import Keys, load_public
+from ..wire.link import Link
+from ..wire.probe import first_reachable
+from ..wire.zmq_link import ZmqIo
+
+#: The process was out of touch with its relay for longer than the lease allows.
+EXIT_LEASE = 5
+
+
+class Uplink:
+    """What rank 0 says upwards. When the relay stays away longer than the lease, the process ends itself."""
+
+    def __init__(self, io: ZmqIo, worker: WorkerEnv, keys: Keys, lease_s: float) -> None:
+        self.name = worker_cell(worker.site_name)
+        self.over = threading.Event()
+        self._io, self._attempt, self._lease_s = io, worker.attempt, lease_s
+        self._ready: list[Any] | None = None
+        self._call_off: Callable[[], None] | None = None
+        public = load_public(Path(worker.keys_dir))["relay"]
+        url = first_reachable(worker.parent_urls, keys, public)
+        self.link = io.dial(url, self.name, self, keys, public)
+        self.cell = Cell(
+            self.name,
+            lambda target, frames: self.link.send("", frames),
+            io.call_later,
+            attempt=worker.attempt,
+            reachable=["server"],
+        )
+
+    def ready(self, world_size: int) -> None:
+        """Ask for the lease, now and whenever the link comes back."""
+        self._ready = self._frames("ready", channel.WORKER, {"world_size": world_size})
+        self.link.send("", self._ready)
+
+    def track(self, points: Sequence[Point]) -> None:
+        """Send points of metrics."""
+        self.track_frames(pack_points(points))
+
+    def track_frames(self, rows: Any) -> None:
+        """Send points that are packed already."""
+        self.link.send("", self._frames("log", channel.METRICS, rows))
+
+    def _frames(self, kind: str, lane: str, value: Any) -> list[Any]:
+        head = envelope.seal(kind, lane, origin=self.name, target="server", attempt=self._attempt)
+        return [head, *codec.encode(value)]
+
+    def received(self, link: Link, peer: str, frames: list[Any]) -> None:
+        """See Handler."""
+        head = envelope.read(frames[0])
+        if head.kind == "shutdown":
+            self.over.set()
+            self.cell.stop()
+        else:
+            self.cell.deliver(head, frames[1:])
+
+    def peer_changed(self, link: Link, peer: str, up: bool) -> None:
+        """See Handler."""
+        if self._call_off is not None:
+            self._call_off()
+            self._call_off = None
+        if not up:
+            self._call_off = self._io.call_later(self._lease_s, self._lease_over)
+        elif self._ready is not None:
+            self.link.send("", self._ready)
+            self.cell.resend_kept()
+
+    def _lease_over(self) -> None:
+        print(f"fox-hpc: no relay for {self._lease_s:g} s: this job ends itself", file=sys.stderr)  # noqa: T201
+        os._exit(EXIT_LEASE)
+
+    def flush(self, timeout_s: float = 5.0) -> None:
+        """Wait until every answer has arrived, but not for ever."""
+        wait_until(lambda: not self.cell.kept, timeout_s)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait for something that an I/O thread brings about; tell whether it came."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def pack_points(points: Sequence[Point]) -> list[Any]:
+    """Turn points into what can travel."""
+    return [[point.tag, point.value, point.step, point.wall_time] for point in points]
+
+
+def unpack_points(rows: Any) -> list[Point]:
+    """Undo `pack_points`."""
+    return [Point(*row) for row in rows]
