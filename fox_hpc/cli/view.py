@@ -107,7 +107,7 @@ class LiveView:
 def doing(site: SiteRecord) -> str:
     """Say in a word or two what a site does."""
     if site.state != "RUNNING":
-        return site.reason
+        return site.reason.partition("\n")[0]
     return f"{site.call}()" if site.call else "ready" if site.ready else "starting"
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 from ..environment import WorkerEnv, process_environ
 from ..errors import RecipeError, SchedulerError
 from ..fake import FakeCluster
-from ..hpc.executor import Submission, render
+from ..hpc.executor import SlurmExecutor, Submission, render
 from ..recipe import FoxRecipe
 from ..site.launcher import plan_job
 from ..spec import RunSpec
@@ -19,7 +18,7 @@ from .deployment import Deployment, make_spec, new_folder
 from .poc import ProcessEnv
 
 SCHEDULERS = ("auto", "slurm", "fake-slurm")
-FAKE_NOTICE = "no scheduler on PATH: using the local fake Slurm, on this machine only"
+FAKE_NOTICE = "no scheduler answers here: using the local fake Slurm, on this machine only"
 #: Between two looks at the queue in steady state: a real scheduler is shared with others.
 _POLL_S = {"slurm": 30.0, "fake-slurm": 1.0}
 
@@ -30,7 +29,7 @@ class HpcEnv(ProcessEnv):
     Args:
         num_clients: how many sites there are; the recipe's `min_clients` by default.
         scheduler: "slurm", "fake-slurm", or "auto": what the recipe's hpc_config names, else Slurm if
-            `sbatch` is on PATH, else the fake.
+            one answers here, else the fake.
         workspace: the folder that run folders are made in, `fox_runs` by default; on a disk that the
             compute nodes see.
         poll_s: seconds between two looks at the queue in steady state; 30 by default, 1 on the fake.
@@ -93,15 +92,15 @@ class HpcEnv(ProcessEnv):
 
     def _choose(self, recipe: FoxRecipe) -> str:
         wanted = self._wanted(recipe)
-        found = shutil.which("sbatch", path=process_environ().get("PATH"))
-        if wanted == "auto":
-            return "slurm" if found else "fake-slurm"
-        if wanted == "slurm" and not found:
+        if wanted == "fake-slurm":
+            return wanted
+        why_not = SlurmExecutor(environ=process_environ()).check()
+        if wanted == "slurm" and why_not:
             raise SchedulerError(
-                "scheduler='slurm', but there is no sbatch on PATH: log in to the cluster's login node, "
-                "or take scheduler='fake-slurm'"
+                f"scheduler='slurm' cannot be used: {why_not}; log in to the cluster's login node, or take "
+                "scheduler='fake-slurm'"
             )
-        return wanted
+        return "fake-slurm" if why_not else "slurm"
 
     def _check(self, recipe: FoxRecipe) -> None:
         for site in recipe.site_specs(self.num_clients or recipe.min_clients):

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,12 @@ from fox_hpc.fake.client import Line
 from fox_hpc.fake.engine import Engine
 from fox_hpc.fake.jobs import Config
 from fox_hpc.fake.loop import Loop
-from fox_hpc.fake.request import Refused, Request, Session
-from fox_hpc.fake.slurm import face as slurm
+from fox_hpc.fake.request import Refused, Request
+from fox_hpc.fake.slurm.face import SlurmFace
 
 SOCKET_PATH_LIMIT = 100
 WRITE_STATE_EVERY_S = 0.2
-Program = Callable[[Engine, Request, Session], None]
+FACES = {"slurm": SlurmFace}
 
 
 class Connection:
@@ -91,8 +91,7 @@ class Controller:
         self.folder, self._lifeline = folder, lifeline
         self.config = Config.from_mapping(json.loads((folder / "config.json").read_text()))
         self.loop = Loop()
-        dialects: Mapping[str, Any] = {"slurm": slurm}
-        self._face = dialects[self.config.dialect]
+        self._face = FACES[self.config.dialect]()
         self.engine = Engine(self.config, folder, self.loop, self._face)
         self._written_at = 0.0
         self._socket_folder: str | None = None
@@ -127,7 +126,7 @@ class Controller:
 
     def _dispatch(self, request: Request, session: Connection) -> None:
         try:
-            self._face.PROGRAMS[request.program](self.engine, request, session)
+            self._face.programs[request.program](self.engine, request, session)
         except Refused as refusal:
             session.reply(err=refusal.words and refusal.words + "\n", code=refusal.code)
         except Exception:

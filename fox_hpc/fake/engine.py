@@ -192,6 +192,18 @@ class Engine:
         else:
             self._put_back(job)
 
+    def hold(self, job: Job) -> None:
+        job.held, job.priority = True, 0
+        self.reschedule()
+
+    def release(self, job: Job) -> None:
+        """Let a held job, or one that waits for its time, go."""
+        if job.held:
+            job.priority = max(1, self._next_priority - job.nice)
+            self._next_priority -= 1
+        job.held = False
+        self.reschedule()
+
     def fail_node(self, node: Node, reason: str) -> None:
         """The node is gone, with all that ran on it."""
         node.down, node.reason = True, reason or "Not responding"

@@ -50,9 +50,7 @@ def fit(want: Want, free: Mapping[str, Free], config: Config) -> list[Share] | N
         chosen = _choose(want, room, count)
         if chosen is not None:
             tasks = _spread(task_count(want, count), [room[name] for name in chosen])
-            return [
-                _share(want, free[name], n, count, config) for name, n in zip(chosen, tasks, strict=True)
-            ]
+            return [_share(want, free[name], n, count, config) for name, n in zip(chosen, tasks, strict=True)]
     return None
 
 

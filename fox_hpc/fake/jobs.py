@@ -149,7 +149,7 @@ class ArrayPart:
 
 @dataclass
 class Step:
-    """One parallel launch inside a job; `id` −1 is the batch script itself."""
+    """One parallel launch inside a job; `id` -1 is the batch script itself."""
 
     id: int
     name: str
@@ -214,6 +214,7 @@ class Job:
     gres: str = ""
     constraint: str = ""
     submit_host: str = ""
+    submit_dir: str = ""
     submit_line: str = ""
 
     state: str = PENDING

@@ -57,9 +57,7 @@ def of_job(cluster: str, job_id: int, sessions: Collection[int] = ()) -> list[tu
 
 def on_node(cluster: str, node: str) -> list[psutil.Process]:
     """Processes of all jobs on one fake node."""
-    return [
-        p for p, t in _tagged() if t.get(TAG, "").startswith(f"{cluster}:") and t.get(NODE_TAG) == node
-    ]
+    return [p for p, t in _tagged() if t.get(TAG, "").startswith(f"{cluster}:") and t.get(NODE_TAG) == node]
 
 
 def send(process: psutil.Process, number: int) -> None:

@@ -136,7 +136,9 @@ class Runner:
         live = self._live[job.id]
         live.kill_at = self._engine.now() + self._engine.config.kill_wait_s
         if job.batch:
-            self._write(job, f"slurmstepd-{job.nodes[0]}: error: *** JOB {job.id} ON {job.nodes[0]} {words} ***\n")
+            self._write(
+                job, f"slurmstepd-{job.nodes[0]}: error: *** JOB {job.id} ON {job.nodes[0]} {words} ***\n"
+            )
         for step in job.steps:
             launcher = live.launchers.get(step.id)
             if launcher:

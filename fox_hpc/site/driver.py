@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -107,6 +108,9 @@ def _run(command: list[str], environ: Mapping[str, str]) -> int:
     except OSError as error:
         print(f"fox-hpc: cannot start {command[0]}: {error.strerror}", file=sys.stderr)  # noqa: T201
         return EXIT_NO_START
+    # submitit has made this process deaf to TERM; the ranks must hear it, and this process must outlive
+    # them, so that the scheduler finds the job ended by its own signal.
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     code = child.wait()
     return code if code >= 0 else 128 - code
 

@@ -76,6 +76,8 @@ class SiteJob:
         # "LOST" from a query only means that the scheduler forgot the job: the driver knew better.
         if info.state == "LOST" and self.driver_ended is not None:
             self._end_as_driver_said()
+        elif info.state == "LOST" and self.cancel_asked:
+            self.state, self.reason = "CANCELLED", "cancelled"
         elif is_forward(self.state, info.state):
             self.state, self.reason = info.state, info.reason
             self.nodes = info.nodes or self.nodes

@@ -40,11 +40,16 @@ def attempt_folder(run_dir: str | os.PathLike[str], site: str, attempt: int) -> 
     return Path(run_dir) / "sites" / site / f"attempt-{attempt}"
 
 
+def job_name(spec: RunSpec, site: str, attempt: int) -> str:
+    """Name one attempt's job, so that no other job of this user has that name."""
+    return f"{spec.run}-{site}-{attempt}"
+
+
 def plan_job(spec: RunSpec, site: str, worker: WorkerEnv) -> JobPlan:
     """Say what is to be submitted for a site."""
     config = HpcConfig.from_mapping(spec.site(site).hpc, where=f"hpc_config of {site}")
     return JobPlan(
-        name=f"{spec.job_name}-{site}",
+        name=job_name(spec, site, worker.attempt),
         folder=attempt_folder(spec.folder, site, worker.attempt),
         config=config,
         exports=worker.exports(),

@@ -28,7 +28,7 @@ from ..wire.probe import first_reachable
 from ..wire.zmq_link import ZmqIo
 from .driver import read_ended
 from .jobs import SiteJob
-from .launcher import Launcher, attempt_folder, make_launcher
+from .launcher import Launcher, attempt_folder, job_name, make_launcher
 from .logs import tail
 from .processes import when_owner_dies
 from .relay_record import RelayRecord
@@ -88,7 +88,7 @@ class FoxExecutor:
         if job.ended:
             return
         worker = self._worker_env(site)
-        self.record.add("submitting", site, job.attempt, job_name=f"{self.spec.job_name}-{site}")
+        self.record.add("submitting", site, job.attempt, job_name=job_name(self.spec, site, job.attempt))
         try:
             job_id = self.launcher.submit(site, worker)
         except SchedulerError as error:

@@ -51,10 +51,9 @@ def batch_environment(engine: Engine, job: Job) -> dict[str, str]:
     env = {**job.env, **job_variables(engine, job)}
     env.update({
         "SLURM_NODEID": "0", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_GTIDS": "0",
-        "SLURM_TASK_PID": "", "ENVIRONMENT": "BATCH",
+        "ENVIRONMENT": "BATCH",
         **node_variables(job.shares[0]),
     })  # fmt: skip
-    del env["SLURM_TASK_PID"]
     return env
 
 
@@ -76,7 +75,7 @@ def job_variables(engine: Engine, job: Job) -> dict[str, str]:
         "SLURM_TASKS_PER_NODE": repeats(share.tasks for share in job.shares),
         "SLURM_JOB_CPUS_PER_NODE": repeats(share.cpus for share in job.shares),
         "SLURM_CLUSTER_NAME": engine.config.name,
-        "SLURM_SUBMIT_DIR": job.env.get("PWD", job.workdir) if job.workdir == "" else job.workdir,
+        "SLURM_SUBMIT_DIR": job.submit_dir,
         "SLURM_SUBMIT_HOST": job.submit_host,
         "SLURM_CONF": str(engine.folder / "config.json"),
         SPOOL: str(engine.folder),

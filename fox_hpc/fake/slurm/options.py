@@ -26,7 +26,7 @@ def table(program: str, text: str, bad_code: int = 1) -> Table:
         kind = word[-1] if word[-1] in "=?" else ""
         names = word.rstrip("=?").split(",")
         kinds[names[-1]] = kind
-        letters.update({letter: names[-1] for letter in names[:-1]})
+        letters.update(dict.fromkeys(names[:-1], names[-1]))
     return Table(program, kinds, letters, bad_code)
 
 

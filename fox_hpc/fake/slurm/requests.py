@@ -40,7 +40,7 @@ class Reader:
         if text is None:
             return 0
         if not text.isdigit() or int(text) < least:
-            raise self.invalid(f"Invalid numeric value \"{text}\" for --{name}.")
+            raise self.invalid(f'Invalid numeric value "{text}" for --{name}.')
         return int(text)
 
     def want(self) -> Want:
@@ -199,7 +199,9 @@ class Reader:
             raise self.refused("Invalid account or account/partition combination specified")
         if config.accounting and config.qos and qos and qos not in config.qos:
             raise self.refused("Invalid qos specification")
-        wanted: Sequence[str] = [w for w in re.split(r"[&|,*\[\]()]+", self.options.get("constraint", "")) if w]
+        wanted: Sequence[str] = [
+            w for w in re.split(r"[&|,*\[\]()]+", self.options.get("constraint", "")) if w
+        ]
         if any(word not in config.features for word in wanted):
             raise self.refused("Invalid feature specification")
         if self.options.get("reservation"):

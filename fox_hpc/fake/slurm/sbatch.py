@@ -5,9 +5,9 @@ from __future__ import annotations
 import grp
 import os
 import re
-import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fox_hpc.fake.engine import Engine
@@ -89,13 +89,17 @@ def _submit(
     indexes, throttle = _array(reader, engine.config)
     job = engine.submit(job, indexes, throttle)
     cluster = f";{engine.config.name}" if "clusters" in options else ""
-    text = f"{job.id}{cluster}\n" if "parsable" in options else f"Submitted batch job {job.id}{_on(options)}\n"
+    text = (
+        f"{job.id}{cluster}\n" if "parsable" in options else f"Submitted batch job {job.id}{_on(options)}\n"
+    )
     if "wait" not in options:
         session.reply(text, said)
         return
     session.tell({"out": text, "err": said})
     # The last job of an array ends its wait; the worst exit code of all of them counts.
-    _answer_when_over(engine, session, [j for j in engine.jobs.values() if j.id >= job.id][: len(indexes) or 1])
+    _answer_when_over(
+        engine, session, [j for j in engine.jobs.values() if j.id >= job.id][: len(indexes) or 1]
+    )
 
 
 def _on(options: dict[str, str]) -> str:
@@ -108,7 +112,9 @@ def _answer_when_over(engine: Engine, session: Session, jobs: Sequence[Job]) -> 
 
     def over(job: Job) -> None:
         left.discard(job.id)
-        worst[0] = max(worst[0], job.code or (128 + job.signal if job.signal else 0), int(job.state != "COMPLETED"))
+        worst[0] = max(
+            worst[0], job.code or (128 + job.signal if job.signal else 0), int(job.state != "COMPLETED")
+        )
         if not left:
             session.reply(code=worst[0])
 
@@ -131,9 +137,7 @@ def _all_options(request: Request, script: str) -> dict[str, str]:
     return merged
 
 
-def make_job(
-    engine: Engine, request: Request, reader: Reader, name: str, warnings: list[str]
-) -> Job:
+def make_job(engine: Engine, request: Request, reader: Reader, name: str, warnings: list[str]) -> Job:
     """The job that options ask for, checked against the cluster; not yet submitted."""
     options = reader.options
     want, limit_s = reader.want(), reader.limit()
@@ -153,7 +157,7 @@ def make_job(
         after=after, any_dependency=any_of, comment=options.get("comment", ""), gres=_gres_text(options),
         kill_on_bad_dependency=options.get("kill-on-invalid-dep") == "yes",
         constraint=options.get("constraint", ""), submit_host=socket.gethostname(),
-        append=options.get("open-mode", "").startswith("a"), nice=_nice(options),
+        submit_dir=request.cwd, append=options.get("open-mode", "").startswith("a"), nice=_nice(options),
         submit_line=" ".join([request.program, *request.argv]),
     )  # fmt: skip
     job.env = _environment(engine, request, options)
@@ -165,13 +169,14 @@ def make_job(
 
 def _fewer_nodes(want: Want, warnings: list[str]) -> Want:
     if want.ntasks and want.nodes > want.ntasks:
-        warnings.append(f"can't run {want.ntasks} processes on {want.nodes} nodes, setting nnodes to {want.ntasks}")
-        return Want(**{**want.__dict__, "nodes": want.ntasks, "max_nodes": want.ntasks})
+        warnings.append(
+            f"can't run {want.ntasks} processes on {want.nodes} nodes, setting nnodes to {want.ntasks}"
+        )
+        return replace(want, nodes=want.ntasks, max_nodes=want.ntasks)
     return want
 
 
-def _environment(engine: Engine, request: Request, options: dict[str, str] | object) -> dict[str, str]:
-    assert isinstance(options, dict)
+def _environment(engine: Engine, request: Request, options: Mapping[str, str]) -> dict[str, str]:
     rule = options.get("export")
     env = exported(clean(request.env), rule, login_environment(engine, request.user))
     if rule is not None and rule != "ALL":
@@ -181,14 +186,12 @@ def _environment(engine: Engine, request: Request, options: dict[str, str] | obj
     return env
 
 
-def _gres_text(options: object) -> str:
-    assert isinstance(options, dict)
+def _gres_text(options: Mapping[str, str]) -> str:
     count = options.get("gpus-per-node")
     return f"gres:gpu:{count}" if count else "gres:" + options["gres"] if options.get("gres") else ""
 
 
-def _nice(options: object) -> int:
-    assert isinstance(options, dict)
+def _nice(options: Mapping[str, str]) -> int:
     text = options.get("nice")
     return 0 if text is None else int(text or 100)
 
@@ -236,7 +239,3 @@ def _test_only(engine: Engine, job: Job) -> str:
         f"on nodes {compress(s.node for s in shares)} in partition {job.queue}\n"
     )
 
-
-def wait_signal(code: int) -> int:
-    """Exit code of a shell whose child was killed."""
-    return 128 + code if code in set(signal.Signals) else code

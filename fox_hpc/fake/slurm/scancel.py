@@ -33,10 +33,14 @@ def scancel(engine: Engine, request: Request, session: Session) -> None:
             what = f"Signal {number} to" if number else "Terminating"
             errors.append(f"scancel: {what} {'step' if step else 'job'} {job.public_id}{step}")
         if not request.operator and request.uid != job.uid:
-            errors.append(f"scancel: error: Kill job error on job id {job.public_id}: Access/permission denied")
+            errors.append(
+                f"scancel: error: Kill job error on job id {job.public_id}: Access/permission denied"
+            )
             code = DENIED
         elif number and job.state == PENDING:
-            errors.append(f"scancel: error: Kill job error on job id {job.public_id}: Job is pending execution")
+            errors.append(
+                f"scancel: error: Kill job error on job id {job.public_id}: Job is pending execution"
+            )
             code = PENDING_CODE
         else:
             _act(engine, request, options, job, step, number)
@@ -78,9 +82,7 @@ def _matches(job: Job, request: Request, options: dict[str, str]) -> bool:
     return not states or job.state in states
 
 
-def _act(
-    engine: Engine, request: Request, options: dict[str, str], job: Job, step: str, number: int
-) -> None:
+def _act(engine: Engine, request: Request, options: dict[str, str], job: Job, step: str, number: int) -> None:
     if step:
         for found in job.steps:
             if step == f".{found.id}" and found.state == RUNNING:

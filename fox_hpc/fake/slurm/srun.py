@@ -147,7 +147,9 @@ class _Call:
     def _wait_for_room(self, job: Job) -> None:
         if not self.said_busy:
             self.said_busy = True
-            self._say(f"srun: Job {job.id} step creation temporarily disabled, retrying (Requested nodes are busy)")
+            self._say(
+                f"srun: Job {job.id} step creation temporarily disabled, retrying (Requested nodes are busy)"
+            )
         waiting = [True]
         self.session.listen(lambda message: None, lambda: waiting.__setitem__(0, False))
 

@@ -1,0 +1,72 @@
+"""A fake cluster for each test module, and a shell that has its programs on PATH."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fox_hpc.fake import FakeCluster
+
+
+class Shell:
+    """Runs command lines as a user of the cluster would."""
+
+    def __init__(self, cluster: FakeCluster, folder: Path) -> None:
+        self.cluster, self.folder = cluster, folder
+        self.env = {**os.environ, **cluster.env}
+
+    def run(self, line: str, check: bool = False, **env: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            ["sh", "-c", line], env={**self.env, **env}, cwd=self.folder, text=True, capture_output=True,
+            timeout=60, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, f"{line}: {done.stderr}"
+        return done
+
+    def out(self, line: str, **env: str) -> str:
+        return self.run(line, check=True, **env).stdout.strip()
+
+    def submit(self, options: str = "", body: str = "sleep 300") -> str:
+        (self.folder / "body.sh").write_text(f"#!/bin/bash\n{body}\n")
+        return self.out(f"sbatch --parsable -o out-%j.txt {options} body.sh")
+
+    def state(self, job: str) -> str:
+        return self.out(f"squeue -h -t all -o %T -j {job}")
+
+    def until(self, condition: Callable[[], object], what: str = "", seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"not in {seconds} s: {what}"
+            time.sleep(0.03)
+
+    def until_state(self, job: str, *states: str) -> None:
+        self.until(lambda: self.state(job) in states, f"job {job} in {states}")
+
+    def output(self, job: str) -> str:
+        path = self.folder / f"out-{job}.txt"
+        return path.read_text() if path.exists() else ""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[FakeCluster]:
+    with FakeCluster(kill_wait_s=1.0, requeue_wait_s=0.3) as up:
+        yield up
+
+
+@pytest.fixture
+def shell(cluster: FakeCluster, tmp_path: Path) -> Iterator[Shell]:
+    """An empty cluster: what a test leaves is cancelled behind it."""
+    shell = Shell(cluster, tmp_path)
+    yield shell
+    shell.run("scancel -u root; scancel --me; scontrol update nodename=node[1-4] state=resume")
+    shell.until(lambda: not shell.out("squeue -h"), "an empty queue")
+
+
+@pytest.fixture
+def shell_on(tmp_path: Path) -> Callable[[FakeCluster], Shell]:
+    return lambda cluster: Shell(cluster, tmp_path)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from fox_hpc.hpc.dialect import JobInfo
+from fox_hpc.site.jobs import CONFIRM_S, SiteJob
+
+POLL_S = 30.0
+
+
+def submitted() -> SiteJob:
+    job = SiteJob("site-1")
+    job.submitted("7", now=0.0)
+    return job
+
+
+def test_states_only_move_forward():
+    job = submitted()
+    job.observe(JobInfo("7", "RUNNING", nodes="node1"), 1.0, POLL_S)
+    job.observe(JobInfo("7", "PENDING"), 2.0, POLL_S)
+
+    assert job.state == "RUNNING"
+    assert job.nodes == "node1"
+
+
+def test_no_answer_is_no_information():
+    job = submitted()
+    job.observe(JobInfo("7", "RUNNING"), 1.0, POLL_S)
+
+    assert not job.observe(None, 2.0, POLL_S)
+    assert job.state == "RUNNING"
+    assert job.answered == 1.0
+
+
+def test_looks_are_quick_at_first_and_then_steady():
+    job, waits, now = submitted(), [], 0.5
+    for _ in range(8):
+        job.observe(JobInfo("7", "PENDING"), now, POLL_S)
+        waits.append(job.next_look - now)
+        now = job.next_look
+
+    assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+
+
+def test_a_sign_of_the_end_makes_the_looks_quick_again():
+    job = submitted()
+    job.looks = 99
+    job.observe(JobInfo("7", "RUNNING"), 100.0, POLL_S)
+    job.lost_touch = 101.0
+    job.suspected(101.0)
+
+    assert job.next_look == 101.0
+    job.observe(JobInfo("7", "RUNNING"), 101.0, POLL_S)
+    assert job.next_look == 102.0
+
+
+def test_the_scheduler_decides_how_the_job_ended():
+    job = submitted()
+    job.driver_ended, job.driver_code = 5.0, 143
+    job.observe(JobInfo("7", "TIMEOUT", reason="TimeLimit"), 6.0, POLL_S)
+
+    assert (job.state, job.reason, job.exit_code) == ("TIMEOUT", "TimeLimit", 143)
+
+
+def test_a_scheduler_that_says_running_for_too_long_is_overruled_by_the_driver():
+    job = submitted()
+    job.driver_ended, job.driver_code = 5.0, 1
+    job.observe(JobInfo("7", "RUNNING"), 6.0, POLL_S)
+    assert not job.ended
+    job.observe(JobInfo("7", "RUNNING"), 5.1 + CONFIRM_S, POLL_S)
+
+    assert (job.state, job.exit_code) == ("FAILED", 1)
+
+
+def test_a_job_that_the_scheduler_forgot_ended_as_its_driver_said():
+    job = submitted()
+    job.driver_ended, job.driver_code = 5.0, 0
+    job.observe(JobInfo("7", "LOST", raw="gone"), 6.0, POLL_S)
+
+    assert (job.state, job.exit_code) == ("DONE", 0)
+
+
+def test_a_job_that_vanished_without_a_word_is_lost():
+    job = submitted()
+    job.observe(JobInfo("7", "LOST", raw="gone"), 6.0, POLL_S)
+
+    assert job.state == "LOST"
+
+
+def test_a_cancelled_job_without_a_scheduler_record_is_cancelled():
+    job = submitted()
+    job.cancel_asked = True
+    job.observe(JobInfo("7", "LOST", raw="gone"), 6.0, POLL_S)
+
+    assert job.state == "CANCELLED"

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from fox_hpc.site.relay_record import RelayRecord
+
+
+def test_a_job_without_an_end_is_open(tmp_path):
+    record = RelayRecord(tmp_path)
+    for site in ("site-1", "site-2"):
+        record.add("submitting", site, 1, job_name=f"run-{site}")
+        record.add("submitted", site, 1, job_id=site[-1])
+    record.add("ended", "site-1", 1, job_id="1", state="DONE")
+
+    assert record.open_jobs() == ["2"]
+
+
+def test_a_line_that_a_crash_cut_off_is_left_out(tmp_path):
+    record = RelayRecord(tmp_path)
+    record.add("submitted", "site-1", 1, job_id="1")
+    with record.path.open("ab") as file:
+        file.write(b'{"what":"ended","si')
+
+    assert [fact.what for fact in record.facts()] == ["submitted"]
+    assert record.open_jobs() == ["1"]
+
+
+def test_no_record_is_no_job(tmp_path):
+    assert RelayRecord(tmp_path).open_jobs() == []
