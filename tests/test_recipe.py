@@ -179,7 +179,7 @@ def test_client_api_with_a_function_is_named_after_it() -> None:
     made = recipe(client=api)
 
     assert made.client_class.endswith("train")
-    assert str(Path(__file__).parent) in made.code_path
+    assert str(ModuleWrapper(sys.modules[__name__]).folder) in made.code_path
 
 
 def test_client_api_with_a_function_and_a_script_is_refused(script_folder: Path) -> None:
@@ -193,7 +193,7 @@ def test_client_api_with_a_function_and_a_script_is_refused(script_folder: Path)
 def test_code_path_leaves_out_what_is_installed() -> None:
     made = recipe()
 
-    assert str(Path(__file__).parent) in made.code_path
+    assert str(ModuleWrapper(sys.modules[__name__]).folder) in made.code_path
     assert not any(
         "site-packages" in folder or folder.endswith("lib/python3.11") for folder in made.code_path
     )

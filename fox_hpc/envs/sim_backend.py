@@ -90,9 +90,7 @@ class Place:
         while (job := self.inbox.get()) is not None:
             if not job.future.done():
                 self._running = job
-                reply = Reply(fault=fault) if fault else self._run(job)
-                flush_all()
-                self._settle(job, reply)
+                self._settle(job, Reply(fault=fault) if fault else self._run(job))
                 self._running = None
         if not self._left and (fault := self._guarded(self._end)) is not None:
             log.error("the end of %s failed: %s", self.name, fault.traceback)
@@ -100,8 +98,11 @@ class Place:
     def _run(self, job: Job) -> Reply:
         aborted = self._context.is_aborted
         context = replace(self._context, is_aborted=lambda: job.aborted.is_set() or aborted())
+        # Decoded, and the answer encoded, on this thread: the caller's may be waiting for many sites.
         try:
-            return Reply(self._app.invoke(read_call(job.frames), context))
+            answer = write_reply(Reply(self._app.invoke(read_call(job.frames), context)))
+            flush_all()
+            return read_reply(answer)
         except BaseException as error:
             return Reply(fault=Fault.from_exception(error, host=socket.gethostname()))
 
@@ -193,9 +194,8 @@ class SimBackend:
             self._finish(job, Reply(fault=fault))
 
     def _settle(self, job: Job, reply: Reply) -> None:
-        # Decoded on the site's thread: the caller's may be waiting for many sites.
         if not job.aborted.is_set():
-            self._finish(job, read_reply(write_reply(reply)))
+            self._finish(job, reply)
 
     def _finish(self, job: Job, reply: Reply) -> None:
         with self._lock:

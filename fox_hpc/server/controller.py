@@ -92,6 +92,7 @@ class FoxController:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the run has ended; tell whether it has."""
+        self._asked = self._asked or timeout != 0
         return self._ended.wait(timeout)
 
     def result(self) -> Any:

@@ -36,6 +36,8 @@ from .relay_record import RelayRecord
 log = logging.getLogger(__name__)
 
 NAME = "relay"
+#: How long a relay that ends tries to see its jobs end.
+GIVE_UP_S = 20.0
 _TICK_S = 0.2
 
 
@@ -47,7 +49,8 @@ class FoxExecutor:
         self.record = RelayRecord(spec.folder)
         self.jobs = {site.name: SiteJob(site.name) for site in spec.sites}
         self._todo: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._over = False
+        self._over: float | None = None
+        self._uncancelled: set[str] = set()
 
         keys_dir = Path(spec.folder) / "keys"
         keys, public = load_keys(keys_dir, NAME), load_public(keys_dir)
@@ -67,19 +70,25 @@ class FoxExecutor:
         """Submit every site's job and watch it, until `stop` was called and all jobs have ended."""
         for site in self.jobs:
             self._todo.put(lambda site=site: self._submit(site))  # type: ignore[misc]
-        while not (self._over and all(job.ended for job in self.jobs.values())):
+        while not self._may_go():
             try:
                 self._todo.get(timeout=_TICK_S)()
             except queue.Empty:
                 self._watch()
         self.io.close()
 
+    def _may_go(self) -> bool:
+        if self._over is None:
+            return False
+        # Jobs that a scheduler out of reach cannot cancel end by themselves: their lease is not renewed.
+        return all(job.ended for job in self.jobs.values()) or time.monotonic() > self._over + GIVE_UP_S
+
     def stop(self) -> None:
         """End: cancel every job that has not ended; callable from a signal handler and any thread."""
         self._todo.put(self._stop)
 
     def _stop(self) -> None:
-        self._over = True
+        self._over = self._over or time.monotonic()
         for site in self.jobs:
             self._cancel(site)
 
@@ -121,6 +130,9 @@ class FoxExecutor:
         due = [job for job in self.jobs.values() if job.watched and job.next_look <= now]
         if not due:
             return
+        for job in due:
+            if job.site in self._uncancelled:
+                self._cancel(job.site)
         # One question for all jobs costs the scheduler no more than one for one.
         watched = [job for job in self.jobs.values() if job.watched]
         answers = self.launcher.poll([job.job_id for job in watched])
@@ -170,7 +182,9 @@ class FoxExecutor:
             job.suspected(time.monotonic())
             try:
                 self.launcher.cancel([job.job_id])
+                self._uncancelled.discard(site)
             except SchedulerError as error:
+                self._uncancelled.add(site)
                 log.warning("job %s of %s could not be cancelled: %s", job.job_id, site, error)
 
     def _tell_all(self) -> None:

@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 Track = Callable[[Sequence[Point]], None]
 
 #: Writers that hold unsent points. Held strongly: a writer that the user's code dropped still owes them.
-_owing: set[BaseWriter] = set()
+#: In the order in which they began to owe, so that points arrive in the order of their steps.
+_owing: dict[BaseWriter, None] = {}
 _owing_lock = threading.Lock()
 _dropped_noticed = threading.Event()
 
@@ -70,7 +71,7 @@ class BaseWriter:
             if not self._count:
                 self._oldest = time.monotonic()
                 with _owing_lock:
-                    _owing.add(self)
+                    _owing[self] = None
             self._points.setdefault(track, []).extend(points)
             self._count += len(points)
             due = self._count >= self._max_queue or time.monotonic() - self._oldest >= self._flush_secs
@@ -82,7 +83,7 @@ class BaseWriter:
         with self._lock:
             points, self._points, self._count = self._points, {}, 0
             with _owing_lock:
-                _owing.discard(self)
+                _owing.pop(self, None)
         for track, batch in points.items():
             track(batch)
 
@@ -143,8 +144,9 @@ def _number(tag: str, value: Any) -> float:
     try:
         if isinstance(value, (str, bytes)):
             raise TypeError
-        # Every array library answers float() for one element, so none has to be known here.
-        return float(value if getattr(value, "ndim", 0) == 0 else value.item())
+        # Every array library has item() for one element, so none has to be known here; float() itself
+        # makes torch warn of a tensor that requires a gradient.
+        return float(value.item() if hasattr(value, "item") else value)
     except (TypeError, ValueError, RuntimeError) as error:
         shape = getattr(value, "shape", None)
         what = type(value).__name__ + (f" of shape {tuple(shape)}" if shape is not None else "")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,14 +44,15 @@ def test_an_unknown_command_is_answered_with_one_line(fox: Fox) -> None:
 
 
 def test_help_is_quick() -> None:
-    """Best of several: what else this machine does is not the question."""
+    """In seconds of CPU, best of several: what else this machine does is not the question."""
     took = []
-    for _ in range(10):
-        begun = time.perf_counter()
+    for _ in range(5):
+        before = os.times()
         subprocess.run([sys.executable, "-m", "fox_hpc", "--help"], capture_output=True, check=True)
-        took.append(time.perf_counter() - begun)
-        if took[-1] < 0.3:
-            break
+        after = os.times()
+        took.append(
+            after.children_user + after.children_system - before.children_user - before.children_system
+        )
 
     assert min(took) < 0.3
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fox_hpc import FoxRecipe, SummaryWriter, fox
+from fox_hpc import CallCancelled, FoxRecipe, SummaryWriter, fox
 
 
 class Server:
@@ -72,10 +72,12 @@ class Server:
 
 def tell(error: BaseException) -> Any:
     """Give an error as a value that can be compared between environments."""
-    names = ("site", "func", "type_name", "message", "rank", "known", "path", "problem", "needed", "answered")
+    names = ("site", "func", "type_name", "message", "rank", "known", "path", "problem", "needed")
     facts = {name: getattr(error, name) for name in names if hasattr(error, name)}
     if hasattr(error, "failures"):
-        facts["failures"] = {site: tell(one) for site, one in error.failures.items()}
+        # A group that cannot succeed any more gives up the rest: which had answered by then is chance.
+        failed = {site: one for site, one in error.failures.items() if not isinstance(one, CallCancelled)}
+        facts["failures"] = {site: tell(one) for site, one in failed.items()}
     return type(error).__name__, facts
 
 

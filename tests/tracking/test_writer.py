@@ -66,6 +66,7 @@ def test_a_value_with_one_element_becomes_a_float(value: Any) -> None:
     assert type(sink.values[0]) is float
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_torch_value_becomes_a_float() -> None:
     torch = pytest.importorskip("torch")
     sink = Sink()

@@ -121,7 +121,10 @@ NAMED: dict[str, Field[Row]] = {
 
 def squeue(engine: Engine, request: Request, session: Session) -> None:
     """List jobs."""
-    options, _ = parse(SQUEUE, request.argv, mixed=True)
+    options, words = parse(SQUEUE, request.argv, mixed=True)
+    if words:
+        # The value of -j is optional to the reader of options: in `-j 12`, 12 is a word by itself.
+        options["jobs"] = ",".join(filter(None, [options.get("jobs", ""), *words]))
     if "json" in options:
         # As the real one: --json does not heed -j.
         session.reply(squeue_json(engine))

@@ -1,0 +1,127 @@
+"""What happens when a process is killed: the run ends with a reason, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from federation import recipe
+
+from fox_hpc import ExecEnv, GroupError, HpcEnv, PocEnv, RunError, SiteLost
+from fox_hpc.envs.base import Run
+from fox_hpc.site.relay_record import RelayRecord
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(params=["poc", "hpc"])
+def env(request: pytest.FixtureRequest, tmp_path: Path) -> ExecEnv:
+    return PocEnv(2, tmp_path) if request.param == "poc" else HpcEnv(2, "fake-slurm", tmp_path)
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for did not come"
+        time.sleep(0.02)
+
+
+def sites_wait(folder: Path) -> bool:
+    return len(list(folder.glob("sites/**/waiting"))) == 2
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Find the processes of a run by what their command or environment says."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = " ".join([*process.cmdline(), *process.environ().values()])
+        except psutil.Error:
+            continue
+        if str(folder) in words and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+def test_a_worker_that_is_killed_fails_the_call_with_how_its_job_ended(env: ExecEnv):
+    run = recipe("lose_site").execute(env)
+
+    with pytest.raises(GroupError) as raised:
+        run.result(60)
+
+    lost = raised.value.failures["site-1"]
+    assert isinstance(lost, SiteLost)
+    assert (lost.state, lost.exit_code) == ("FAILED", 137)
+    assert lost.job_id == run.record().sites["site-1"].job_id != ""
+    assert "about to die" in lost.stderr_tail
+    assert run.status == "FAILED"
+
+
+def test_a_relay_that_is_killed_ends_the_run_and_its_jobs(env: ExecEnv, tmp_path: Path):
+    run = recipe("hang").execute(env)
+    wait_for(lambda: sites_wait(run.workspace))
+    relay = next(p for p in processes_of(run.workspace) if "fox_hpc.site.relay" in p.cmdline())
+    relay.kill()
+
+    with pytest.raises(RunError, match="the relay ended with exit code -9"):
+        run.result(60)
+    wait_for(lambda: not processes_of(run.workspace), 30)
+
+
+def start_alone(kind: str, folder: Path) -> tuple[subprocess.Popen[bytes], Path]:
+    """Start a run in a process of its own, and wait until its sites are in a call."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "from federation import recipe; from fox_hpc import PocEnv, HpcEnv;"
+        "env = PocEnv(2, sys.argv[3]) if sys.argv[2] == 'poc' else HpcEnv(2, 'fake-slurm', sys.argv[3]);"
+        "recipe('hang').execute(env).result()"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, str(HERE), kind, str(folder)], stderr=subprocess.DEVNULL)
+    wait_for(lambda: any(sites_wait(run) for run in folder.iterdir()))
+    return child, next(folder.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["poc", "hpc"])
+def test_a_server_that_is_killed_leaves_no_process(kind: str, tmp_path: Path):
+    child, folder = start_alone(kind, tmp_path)
+    child.kill()
+    child.wait()
+
+    wait_for(lambda: not processes_of(folder), 30)
+
+
+@pytest.mark.parametrize("kind", ["poc", "hpc"])
+def test_ctrl_c_cancels_jobs_and_leaves_no_process(kind: str, tmp_path: Path):
+    child, folder = start_alone(kind, tmp_path)
+    child.send_signal(signal.SIGINT)
+    child.wait(60)
+
+    wait_for(lambda: not processes_of(folder), 30)
+    assert RelayRecord(folder).open_jobs() == []
+
+
+def test_a_job_that_cannot_start_tells_why(env: ExecEnv):
+    made = recipe("average")
+    (run := made.execute(env)).workspace  # noqa: B018 - the folder is there before the sites start
+    (run.workspace / "client.pkl").write_bytes(b"not a pickle")
+
+    with pytest.raises(GroupError) as raised:
+        run.result(60)
+
+    lost = raised.value.failures["site-1"]
+    assert isinstance(lost, SiteLost)
+    assert lost.exit_code == 3
+    assert "the worker could not start" in lost.stderr_tail
+
+
+def test_two_runs_at_once_do_not_meet(env: ExecEnv):
+    runs: list[Run] = [recipe("average").execute(env) for _ in range(2)]
+
+    assert [list(run.result(90)) for run in runs] == [[4.5, 4.5, 4.5]] * 2
