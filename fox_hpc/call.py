@@ -145,14 +145,20 @@ class Fault:
 
 
 def _outside(trace: TracebackType | None) -> TracebackType | None:
-    """Leave out the frames of this package that lead to the user's code; keep all if there is only ours."""
-    theirs = trace
+    """Leave out the frames of this package that lead to the user's code; keep all if there is only ours.
+
+    A function that was called with wrong arguments has no frame at all: then none is left.
+    """
+    theirs, last = trace, trace
     while theirs is not None and theirs.tb_frame.f_code.co_filename.startswith(_HERE):
-        theirs = theirs.tb_next
+        last, theirs = theirs, theirs.tb_next
+    if theirs is None and last is not None and last.tb_frame.f_code.co_filename == _CALLS_USERS:
+        return None
     return theirs or trace
 
 
 _HERE = os.path.dirname(__file__) + os.sep  # noqa: PTH120 - compared as text
+_CALLS_USERS = os.path.join(_HERE, "api", "app.py")  # noqa: PTH118
 
 
 def _message(error: BaseException) -> str:

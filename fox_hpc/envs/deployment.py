@@ -122,7 +122,6 @@ class Deployment:
             self.controller.fail(RunError(f"the relay ended with exit code {code}:\n{why}"))
 
     def _refused(self, site: str, words: str) -> None:
-        self.controller.notice(f"{site}: {words}")
         refused = self._desk.refused
         if len(refused) == len(self.spec.sites):
             self.controller.fail(SubmitError(next(iter(refused.values()))))

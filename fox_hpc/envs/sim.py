@@ -142,7 +142,7 @@ def _add_site(
         if module is not None:
             script = _Script(app.obj, module, context)
             begin, end = _both(begin, script.start), _both(script.finish, end)
-    backend.add(app, context, begin=begin, end=end)
+    backend.add(app, context, begin=begin, end=end, at_once=module is not None)
 
 
 def _site_folder(run: Path, site: str) -> Path:

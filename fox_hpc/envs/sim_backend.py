@@ -48,6 +48,8 @@ class Place:
     Args:
         begin: runs before the first call; what it raises is every call's failure.
         end: runs after the last call.
+        at_once: each call runs on a thread of its own; for a script, whose stop() must get through
+            while execute() waits.
     """
 
     def __init__(
@@ -58,7 +60,9 @@ class Place:
         *,
         begin: Callable[[], None] | None = None,
         end: Callable[[], None] | None = None,
+        at_once: bool = False,
     ) -> None:
+        self._at_once = at_once
         self.name = context.site_name
         self.inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._app, self._context, self._settle = app, context, settle
@@ -88,12 +92,18 @@ class Place:
     def _serve(self) -> None:
         fault = self._guarded(self._begin)
         while (job := self.inbox.get()) is not None:
-            if not job.future.done():
-                self._running = job
-                self._settle(job, Reply(fault=fault) if fault else self._run(job))
-                self._running = None
+            if self._at_once:
+                threading.Thread(target=self._one, args=(job, fault), name="fox-call", daemon=True).start()
+            else:
+                self._one(job, fault)
         if not self._left and (fault := self._guarded(self._end)) is not None:
             log.error("the end of %s failed: %s", self.name, fault.traceback)
+
+    def _one(self, job: Job, fault: Fault | None) -> None:
+        if not job.future.done():
+            self._running = job
+            self._settle(job, Reply(fault=fault) if fault else self._run(job))
+            self._running = None
 
     def _run(self, job: Job) -> Reply:
         aborted = self._context.is_aborted
@@ -134,9 +144,11 @@ class SimBackend:
         *,
         begin: Callable[[], None] | None = None,
         end: Callable[[], None] | None = None,
+        at_once: bool = False,
     ) -> None:
         """Add a place before the run is opened."""
-        self._places[context.site_name] = Place(app, context, self._settle, begin=begin, end=end)
+        place = Place(app, context, self._settle, begin=begin, end=end, at_once=at_once)
+        self._places[context.site_name] = place
 
     def open(self) -> None:
         """Let all places begin."""

@@ -151,7 +151,7 @@ class Controller:
         _replace(self.folder / "state.json", json.dumps(self.engine.summary(), indent=1))
 
     def _clean(self) -> None:
-        while processes.kill_cluster(self.engine.runner.cluster):
+        while processes.kill_cluster(self.engine.runner.cluster, family=True):
             time.sleep(0.005)
         (self.folder / "address").unlink(missing_ok=True)
         (self.folder / "socket").unlink(missing_ok=True)

@@ -207,13 +207,14 @@ class Engine:
     def fail_node(self, node: Node, reason: str) -> None:
         """The node is gone, with all that ran on it."""
         node.down, node.reason = True, reason or "Not responding"
+        hit = [j for j in self.jobs.values() if j.state == states.RUNNING and node.name in j.nodes]
+        for job in hit:
+            self.runner.tell_steps(job, [f"srun: error: Node failure on {node.name}"])
         self.runner.kill_node(node.name)
         note = " DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS"
-        for job in list(self.jobs.values()):
-            if job.state == states.RUNNING and node.name in job.nodes:
-                job.requeue_after_end = job.may_requeue
-                self.runner.tell_steps(job, [f"srun: error: Node failure on {node.name}"])
-                self.end(job, states.NODE_FAIL, "NodeDown", note=note)
+        for job in hit:
+            job.requeue_after_end = job.may_requeue
+            self.end(job, states.NODE_FAIL, "NodeDown", note=note)
         self.reschedule()
 
     def ended(self, job: Job, code: int, number: int, reason: str = "") -> None:

@@ -26,12 +26,6 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def of_cluster(cluster: str) -> list[psutil.Process]:
-    """Every process of every job of a cluster."""
-    found = [p for p, tags in _tagged() if tags.get(TAG, "").startswith(f"{cluster}:")]
-    return found
-
-
 def of_job(cluster: str, job_id: int, sessions: Collection[int] = ()) -> list[tuple[psutil.Process, str]]:
     """Processes of one job, each with its step (`""` for the batch script's own).
 
@@ -66,12 +60,24 @@ def send(process: psutil.Process, number: int) -> None:
         process.send_signal(number)
 
 
-def kill_cluster(cluster: str) -> bool:
-    """Kill every process of every job; True if there was any, so that the caller looks again."""
-    found = of_cluster(cluster)
+def kill_cluster(cluster: str, family: bool = False) -> bool:
+    """Kill every process of every job; True if there was any, so that the caller looks again.
+
+    With `family` also all descendants of this process, which is where orphans without a mark end up.
+    """
+    found = {p for p, tags in _tagged() if tags.get(TAG, "").startswith(f"{cluster}:")}
+    if family:
+        found |= {p for p in psutil.Process().children(recursive=True) if not _is_zombie(p)}
     for process in found:
         send(process, signal.SIGKILL)
     return bool(found)
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
 
 
 def _tagged() -> Iterator[tuple[psutil.Process, dict[str, str]]]:

@@ -156,7 +156,7 @@ class Runner:
         self._follow(job)
 
     def tell_steps(self, job: Job, lines: list[str]) -> None:
-        for launcher in self._live[job.id].launchers.values():
+        for launcher in list(self._live[job.id].launchers.values()):
             launcher.tell({"say": lines})
 
     def signal(self, job: Job, number: int, target: str) -> None:

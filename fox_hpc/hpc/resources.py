@@ -79,6 +79,21 @@ class HpcConfig:
             overrides = {**self.as_mapping(), **renamed}
         return HpcConfig.from_mapping(overrides, where)
 
+    def asked(self) -> str:
+        """Say in words what is asked for."""
+        words = [
+            f"{self.nodes_per_client} node{'s' * (self.nodes_per_client > 1)}",
+            f"{self.cpus_per_node} CPUs",
+        ]
+        words += [f"{self.gpus_per_node} GPUs"] * bool(self.gpus_per_node) + [f"{self.mem} memory"] * bool(
+            self.mem
+        )
+        text = words[0] + " with " + " and ".join(words[1:]) + " each"
+        for name in ("partition", "account", "qos", "constraint", "time_limit"):
+            if value := getattr(self, name):
+                text += f", {name} {value}"
+        return text
+
     def as_mapping(self) -> dict[str, Any]:
         """Give the values that are not the defaults, as JSON can hold them; `from_mapping` reads them."""
         return {

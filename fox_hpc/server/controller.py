@@ -5,6 +5,7 @@ It knows nothing of how sites are reached: the environment gives it a backend an
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import socket
@@ -92,7 +93,6 @@ class FoxController:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the run has ended; tell whether it has."""
-        self._asked = self._asked or timeout != 0
         return self._ended.wait(timeout)
 
     def result(self) -> Any:
@@ -204,9 +204,16 @@ class FoxController:
             except Exception:
                 log.exception("%r could not be closed", receiver)
         error = "" if self._error is None else f"{type(self._error).__name__}: {self._error}"
-        self.change(state=state, ended=time.time(), error=error, result=plain(self._result))
+        self.change(
+            state=state, ended=time.time(), error=error, result=plain(self._result) if not error else None
+        )
         self._ended.set()
-        if state == "FAILED" and not self._asked:
+        if state == "FAILED":
+            # A script may start a run and never look at it: its failure must not be silent.
+            atexit.register(self._tell_if_not_asked, error)
+
+    def _tell_if_not_asked(self, error: str) -> None:
+        if not self._asked:
             log.error("run %s failed: %s", self._record.run, error)
 
     def _on_round(self, number: int, total: int | None) -> None:
@@ -244,7 +251,7 @@ def _plain(value: Any, depth: int) -> Any:
         return value
     if isinstance(value, dict) and depth < 8:
         return {str(key): _plain(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple) and depth < 8:
+    if isinstance(value, Sequence) and not isinstance(value, bytes) and depth < 8:
         return [_plain(item, depth + 1) for item in value]
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         if value.shape == ():

@@ -63,6 +63,7 @@ class SiteDesk:
         self._relay_of: dict[str, str] = {}
         self._states: dict[str, str] = {}
         self._changed = threading.Condition()
+        self._finishing = ""
 
     def attach(self, link: Link) -> None:
         """Use this listening link."""
@@ -83,7 +84,8 @@ class SiteDesk:
             self.cell.reply(incoming, reply)
 
     def finish(self, *, cancel: bool = False) -> None:
-        """Ask every site to end, or its job to be cancelled."""
+        """Ask every site to end, or its job to be cancelled; a relay that joins later is asked then."""
+        self._finishing = "cancel" if cancel else "finish"
         for site, state in list(self._states.items()):
             if state not in SITE_ENDED:
                 head = envelope.seal(
@@ -128,6 +130,8 @@ class SiteDesk:
         elif head.kind == "ready":
             self._tell(site, ready=True)
             self.cell.open(site)
+        elif head.kind == "join" and self._finishing:
+            self.finish(cancel=self._finishing == "cancel")
         elif head.kind == "event":
             self._event(msgspec.convert(codec.decode(frames), News))
         elif head.kind == "log" and self.board is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import msgspec
 
 from ..environment import process_environ
 from ..errors import FoxError
+from ..hpc.resources import HpcConfig
 from ..spec import load_spec, write_atomically
 from . import launch_line
 from .processes import end_tree, when_owner_dies
@@ -68,8 +70,10 @@ def _command(run_dir: str, site: str) -> tuple[list[str], dict[str, str]]:
     # A home folder on the login node may hold other versions of the same packages.
     environ.setdefault("PYTHONUNBUFFERED", "1")
     line = launch_line.split(spec.site(site).run_cmd, environ)
+    config = HpcConfig.from_mapping(spec.site(site).hpc)
+    python = shlex.split(config.python) if config.python else [spec.python]
     step = launch_line.step_words(line, environ)
-    adapter = [spec.python, "-m", "fox_hpc.site.adapter", spec.training_module or "-", *line.inner]
+    adapter = [*python, "-m", "fox_hpc.site.adapter", spec.training_module or "-", *line.inner]
     return [*step, *adapter], environ
 
 

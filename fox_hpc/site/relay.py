@@ -19,6 +19,7 @@ from typing import Any
 from ..environment import WorkerEnv, process_environ, scrubbed
 from ..errors import FoxError, SchedulerError, WireError
 from ..hpc.probe import candidate_hosts
+from ..hpc.resources import HpcConfig
 from ..spec import RunSpec, load_spec
 from ..wire import channel, codec, envelope
 from ..wire.cell import relay_cell, worker_cell
@@ -102,8 +103,10 @@ class FoxExecutor:
             job_id = self.launcher.submit(site, worker)
         except SchedulerError as error:
             self.record.add("refused", site, job.attempt)
-            job.state, job.reason = "FAILED", str(error)
-            self._tell(site, refused=str(error))
+            config = HpcConfig.from_mapping(self.spec.site(site).hpc)
+            why = f"{error}\n({site} asked for {config.asked()})"
+            job.state, job.reason = "FAILED", why
+            self._tell(site, refused=why)
             return
         self.record.add("submitted", site, job.attempt, job_id=job_id)
         job.submitted(job_id, time.monotonic())

@@ -5,7 +5,9 @@ with text keys, and an array is `[tag, …]`, one tag for each kind of value in 
 None, bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, datetime, numpy arrays
 and scalars, torch tensors of every dense dtype, and dataclasses made known by `register`.
 
-What does not travel: `requires_grad`, devices (tensors arrive on the CPU), the class of a dict's subclass.
+What does not travel: `requires_grad`, devices (tensors arrive on the CPU), memory order (arrays arrive in
+C order), a time zone's name (its offset does), the class of a dict's subclass. Refused, so that nothing
+arrives as something else: enums, named tuples, other subclasses of plain types and of arrays.
 """
 
 from __future__ import annotations
@@ -14,40 +16,38 @@ import dataclasses
 import datetime
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from ..errors import CodecError
-from ..model import FLModel
-from .codec_arrays import Frames, decode_ndarray, decode_tensor, encode_ndarray, encode_tensor
+from .codec_arrays import (
+    Frames,
+    decode_ndarray,
+    decode_numpy_scalar,
+    decode_tensor,
+    encode_ndarray,
+    encode_numpy_scalar,
+    encode_tensor,
+)
+from .codec_classes import by_name, names, register
+from .codec_path import ROOT, At, refuse
 from .codec_tags import Tag
 
+__all__ = ["INLINE_BYTES", "MAX_DEPTH", "decode", "encode", "register"]
+
 Buffer = Any
-C = TypeVar("C", bound=type)
 
 MAX_DEPTH = 100
 #: bytes values from this size on are a frame of their own.
 INLINE_BYTES = 4096
 
 _INT64 = range(-(2**63), 2**64)
-_classes: dict[str, type] = {}
-_names: dict[type, str] = {}
-
-
-def register(cls: C, name: str | None = None) -> C:
-    """Make a dataclass known, so that its objects can be sent; both ends must register it.
-
-    Usable as a decorator. `name` is what travels; by default `module.qualname`.
-    """
-    if not dataclasses.is_dataclass(cls):
-        raise CodecError("$", f"register() takes a dataclass, {cls.__qualname__} is none")
-    known_as = name or f"{cls.__module__}.{cls.__qualname__}"
-    _classes[known_as], _names[cls] = cls, known_as
-    return cls
-
-
-register(FLModel, "FLModel")
+#: Types that stand in the header as they are; int is one too, as long as it fits.
+_PLAIN = frozenset({type(None), bool, float, str})
+_DECODED_PLAIN = _PLAIN | {int}
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
 
 
 def encode(value: Any) -> list[Buffer]:
@@ -57,160 +57,196 @@ def encode(value: Any) -> list[Buffer]:
         CodecError: a part of the value has a type that cannot travel; the path names it.
     """
     frames = Frames()
-    head = _tree(value, "$", frames, 0)
-    return [msgspec.msgpack.encode(head), *frames.buffers]
+    try:
+        return [_pack(_tree(value, ROOT, frames, 0)), *frames.buffers]
+    except CodecError:
+        raise
+    except UnicodeEncodeError as error:
+        raise refuse(ROOT, f"the text {error.object!r:.60} is not Unicode: {error.reason}") from error
+    except Exception as error:
+        # Code of others runs in here: properties of dataclasses, iterators of dicts.
+        raise refuse(ROOT, f"the value cannot be read: {error!r}") from error
 
 
 def decode(frames: Sequence[Buffer]) -> Any:
     """Turn frames back into the value; arrays are views on the frames where these are writable.
 
     Raises:
-        CodecError: the frames are not what `encode` makes, or a class in them is not registered.
+        CodecError: the frames are not what `encode` makes, or a class in them is not registered. Nothing
+            else is raised, and nothing bigger than the frames is allocated, whatever they hold.
     """
     if not frames:
-        raise CodecError("$", "there is no header frame")
+        raise refuse(ROOT, "there is no header frame")
     try:
-        head = msgspec.msgpack.decode(frames[0])
-    except msgspec.MsgspecError as error:
-        raise CodecError("$", f"the header frame is not msgpack: {error}") from error
-    return _value(head, "$", Frames(frames[1:]), 0)
+        head = _unpack(frames[0])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise refuse(ROOT, f"the header frame is not msgpack: {error}") from error
+    return _value(head, ROOT, Frames(frames[1:]), 0)
 
 
-def _tree(value: Any, path: str, frames: Frames, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise CodecError(path, f"the value is nested deeper than {MAX_DEPTH} (does it contain itself?)")
+def _tree(value: Any, at: At, frames: Frames, depth: int) -> Any:
     kind = type(value)
-    if value is None or kind is bool or kind is float or kind is str:
+    if kind in _PLAIN:
         return value
     if kind is int:
-        return value if value in _INT64 else [Tag.BIGINT, str(value)]
+        return value if value in _INT64 else [Tag.BIGINT, f"{value:x}"]
+    if depth > MAX_DEPTH:
+        raise refuse(at, f"the value is nested deeper than {MAX_DEPTH} (does it contain itself?)")
+    tag = _SEQUENCES.get(kind)
+    if tag is not None:
+        return [tag, _items(value, at, frames, depth + 1)]
     if isinstance(value, dict):
-        return _dict(value, path, frames, depth)
-    if kind is list or kind is tuple or kind is set or kind is frozenset or _is_size(kind):
-        items = [_tree(item, f"{path}[{i}]", frames, depth + 1) for i, item in enumerate(value)]
-        return [_SEQUENCES.get(kind, Tag.TUPLE), items]
+        return _dict(value, at, frames, depth + 1)
     if kind is bytes or kind is bytearray or kind is memoryview:
         return _bytes(value, frames)
-    array = _array(value, path, frames)
-    return array if array is not None else _other(value, path, frames, depth)
+    array = _array(value, at, frames)
+    return array if array is not None else _other(value, at, frames, depth + 1)
 
 
-_SEQUENCES: dict[type, Tag] = {list: Tag.LIST, tuple: Tag.TUPLE, set: Tag.SET, frozenset: Tag.FROZENSET}
+_SEQUENCES: dict[type, int] = {
+    list: int(Tag.LIST),
+    tuple: int(Tag.TUPLE),
+    set: int(Tag.SET),
+    frozenset: int(Tag.FROZENSET),
+}
 
 
-def _is_size(kind: type) -> bool:
-    return kind.__module__ == "torch" and kind.__name__ == "Size"
-
-
-def _dict(value: dict[Any, Any], path: str, frames: Frames, depth: int) -> Any:
-    if all(type(key) is str for key in value):
-        return {key: _tree(item, f"{path}.{key}", frames, depth + 1) for key, item in value.items()}
-    pairs = [
-        [
-            _tree(key, f"{path}.key({key!r})", frames, depth + 1),
-            _tree(item, f"{path}[{key!r}]", frames, depth + 1),
-        ]
-        for key, item in value.items()
+def _items(value: Any, at: At, frames: Frames, depth: int) -> list[Any]:
+    return [
+        item if type(item) in _PLAIN else _tree(item, (at, i), frames, depth) for i, item in enumerate(value)
     ]
-    return [Tag.PAIRS, pairs]
+
+
+def _dict(value: dict[Any, Any], at: At, frames: Frames, depth: int) -> Any:
+    tree = {
+        key: item if type(item) in _PLAIN else _tree(item, (at, key), frames, depth)
+        for key, item in value.items()
+    }
+    if all(type(key) is str for key in tree):
+        return tree
+    return [Tag.PAIRS, [[_tree(key, (at, key), frames, depth), item] for key, item in tree.items()]]
 
 
 def _bytes(value: Any, frames: Frames) -> Any:
     tag = Tag.BYTEARRAY if type(value) is bytearray else Tag.BYTES
-    if len(value) < INLINE_BYTES:
+    view = memoryview(value)
+    if view.nbytes < INLINE_BYTES:
         return [tag, bytes(value)]
-    return [tag, frames.add(memoryview(value).cast("B"))]
+    return [tag, frames.add(view.cast("B") if view.c_contiguous else bytes(value))]
 
 
-def _array(value: Any, path: str, frames: Frames) -> Any:
+def _array(value: Any, at: At, frames: Frames) -> Any:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         if isinstance(value, numpy.ndarray):
-            return encode_ndarray(value, path, frames)
+            return encode_ndarray(value, at, frames)
         if isinstance(value, numpy.generic):
-            encoded = encode_ndarray(numpy.asarray(value), path, frames)
-            return [Tag.NUMPY_SCALAR, *encoded[1:]]
+            return encode_numpy_scalar(value, at)
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
-        return encode_tensor(value, path, frames)
+    if torch is not None:
+        if isinstance(value, torch.Tensor):
+            return encode_tensor(value, at, frames)
+        if isinstance(value, torch.Size):
+            return [Tag.TUPLE, list(value)]
     return None
 
 
-def _other(value: Any, path: str, frames: Frames, depth: int) -> Any:
+def _other(value: Any, at: At, frames: Frames, depth: int) -> Any:
     kind = type(value)
     if kind is complex:
         return [Tag.COMPLEX, value.real, value.imag]
     if kind is datetime.datetime:
         return [Tag.DATETIME, value.isoformat()]
-    if kind in _names:
+    if kind in names:
         fields = {
-            field.name: _tree(getattr(value, field.name), f"{path}.{field.name}", frames, depth + 1)
+            field.name: _tree(getattr(value, field.name), (at, field.name), frames, depth)
             for field in dataclasses.fields(value)
+            if field.init
         }
-        return [Tag.DATACLASS, _names[kind], fields]
+        return [Tag.DATACLASS, names[kind], fields]
     name = f"{kind.__module__}.{kind.__qualname__}"
     if dataclasses.is_dataclass(kind):
-        raise CodecError(path, f"the dataclass {name} is not registered: decorate it with @fox_hpc.register")
-    raise CodecError(
-        path,
+        raise refuse(at, f"the dataclass {name} is not registered: decorate it with @fox_hpc.register")
+    raise refuse(
+        at,
         f"a value of type {name} cannot travel; plain values, numpy arrays, torch tensors, FLModel and "
         "dataclasses decorated with @fox_hpc.register can",
     )
 
 
-def _value(head: Any, path: str, frames: Frames, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise CodecError(path, f"the header is nested deeper than {MAX_DEPTH}")
-    if isinstance(head, dict):
-        return {key: _value(item, f"{path}.{key}", frames, depth + 1) for key, item in head.items()}
-    if not isinstance(head, list):
+def _value(head: Any, at: At, frames: Frames, depth: int) -> Any:
+    if type(head) in _DECODED_PLAIN:
         return head
+    if depth > MAX_DEPTH:
+        raise refuse(at, f"the header is nested deeper than {MAX_DEPTH}")
+    if type(head) is dict:
+        return _decode_dict(head, at, frames, depth + 1)
+    if type(head) is not list:
+        raise refuse(at, f"the header does not follow the format (it holds a {type(head).__name__})")
     try:
-        tag, *rest = head
-        return _DECODERS[tag](rest, path, frames, depth)
+        return _DECODERS[head[0]](head[1:], at, frames, depth + 1)
     except CodecError:
         raise
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise CodecError(path, f"the header does not follow the format ({error!r})") from error
+    except Exception as error:
+        # Whatever a peer may have made up, and whatever a dataclass's own checks may raise.
+        raise refuse(at, f"the header does not follow the format ({error!r:.200})") from error
 
 
-def _items(rest: Any, path: str, frames: Frames, depth: int) -> list[Any]:
-    return [_value(item, f"{path}[{i}]", frames, depth + 1) for i, item in enumerate(rest[0])]
-
-
-def _decode_pairs(rest: Any, path: str, frames: Frames, depth: int) -> dict[Any, Any]:
+def _decode_dict(head: dict[Any, Any], at: At, frames: Frames, depth: int) -> dict[str, Any]:
+    if not all(type(key) is str for key in head):
+        raise refuse(at, "the header does not follow the format (a key of a map is not text)")
     return {
-        _value(key, path, frames, depth + 1): _value(item, path, frames, depth + 1) for key, item in rest[0]
+        key: item if type(item) in _DECODED_PLAIN else _value(item, (at, key), frames, depth)
+        for key, item in head.items()
     }
 
 
-def _decode_bytes(rest: Any, path: str, frames: Frames, depth: int) -> bytes:
-    return rest[0] if isinstance(rest[0], bytes) else bytes(frames.get(rest[0], path))
+def _decode_items(rest: Any, at: At, frames: Frames, depth: int) -> list[Any]:
+    (items,) = rest
+    if type(items) is not list:
+        raise refuse(at, "the header does not follow the format (items are not a list)")
+    return [
+        item if type(item) in _DECODED_PLAIN else _value(item, (at, i), frames, depth)
+        for i, item in enumerate(items)
+    ]
 
 
-def _decode_dataclass(rest: Any, path: str, frames: Frames, depth: int) -> Any:
+def _decode_pairs(rest: Any, at: At, frames: Frames, depth: int) -> dict[Any, Any]:
+    (pairs,) = rest
+    return {_value(key, at, frames, depth): _value(item, (at, key), frames, depth) for key, item in pairs}
+
+
+def _decode_bytes(kind: type[Any], rest: Any, at: At, frames: Frames) -> Any:
+    (data,) = rest
+    if type(data) is bytes:
+        return data if kind is bytes else kind(data)
+    # The object is the key: two references to one frame are never alike.
+    return frames.made_once(data, object(), kind, at)
+
+
+def _decode_dataclass(rest: Any, at: At, frames: Frames, depth: int) -> Any:
     name, fields = rest
-    cls = _classes.get(name)
+    cls = by_name.get(name)
     if cls is None:
-        raise CodecError(
-            path, f"the dataclass {name} is not registered here: decorate it with @fox_hpc.register"
-        )
-    return cls(**{key: _value(item, f"{path}.{key}", frames, depth + 1) for key, item in fields.items()})
+        raise refuse(at, f"the dataclass {name} is not registered here: decorate it with @fox_hpc.register")
+    return cls(**_decode_dict(fields, at, frames, depth))
 
 
-_DECODERS: dict[Tag, Callable[..., Any]] = {
-    Tag.LIST: _items,
-    Tag.TUPLE: lambda rest, *at: tuple(_items(rest, *at)),
-    Tag.SET: lambda rest, *at: set(_items(rest, *at)),
-    Tag.FROZENSET: lambda rest, *at: frozenset(_items(rest, *at)),
+_BY_TAG: dict[Tag, Callable[..., Any]] = {
+    Tag.LIST: _decode_items,
+    Tag.TUPLE: lambda rest, *where: tuple(_decode_items(rest, *where)),
+    Tag.SET: lambda rest, *where: set(_decode_items(rest, *where)),
+    Tag.FROZENSET: lambda rest, *where: frozenset(_decode_items(rest, *where)),
     Tag.PAIRS: _decode_pairs,
-    Tag.BIGINT: lambda rest, *at: int(rest[0]),
-    Tag.COMPLEX: lambda rest, *at: complex(*rest),
-    Tag.DATETIME: lambda rest, *at: datetime.datetime.fromisoformat(rest[0]),
-    Tag.BYTES: _decode_bytes,
-    Tag.BYTEARRAY: lambda rest, *at: bytearray(_decode_bytes(rest, *at)),
+    Tag.BIGINT: lambda rest, *where: int(rest[0], 16),
+    Tag.COMPLEX: lambda rest, *where: complex(*rest),
+    Tag.DATETIME: lambda rest, *where: datetime.datetime.fromisoformat(rest[0]),
+    Tag.BYTES: lambda rest, at, frames, depth: _decode_bytes(bytes, rest, at, frames),
+    Tag.BYTEARRAY: lambda rest, at, frames, depth: _decode_bytes(bytearray, rest, at, frames),
     Tag.DATACLASS: _decode_dataclass,
-    Tag.NDARRAY: lambda rest, path, frames, depth: decode_ndarray(rest, path, frames),
-    Tag.NUMPY_SCALAR: lambda rest, path, frames, depth: decode_ndarray(rest, path, frames)[()],
-    Tag.TENSOR: lambda rest, path, frames, depth: decode_tensor(rest, path, frames),
+    Tag.NDARRAY: lambda rest, at, frames, depth: decode_ndarray(rest, at, frames),
+    Tag.NUMPY_SCALAR: lambda rest, at, frames, depth: decode_numpy_scalar(rest, at),
+    Tag.TENSOR: lambda rest, at, frames, depth: decode_tensor(rest, at, frames),
 }
+#: With plain numbers as keys, which are found in a third of the time.
+_DECODERS: dict[int, Callable[..., Any]] = {int(tag): decoder for tag, decoder in _BY_TAG.items()}

@@ -11,12 +11,12 @@ class Tag(IntEnum):
     SET = 2  # items
     FROZENSET = 3  # items
     PAIRS = 4  # [[key, value], …]: a dict with keys that are not all text
-    BIGINT = 5  # decimal digits: an int beyond 64 bits
+    BIGINT = 5  # hexadecimal digits, perhaps after "-": an int beyond 64 bits
     COMPLEX = 6  # real, imag
     DATETIME = 7  # ISO 8601
     BYTES = 8  # bytes, or the number of a frame
     BYTEARRAY = 9  # the same
     DATACLASS = 10  # registered name, {field: value}
     NDARRAY = 11  # frame, numpy dtype string, shape
-    NUMPY_SCALAR = 12  # the same
+    NUMPY_SCALAR = 12  # bytes, numpy dtype string
     TENSOR = 13  # frame, torch dtype name, shape

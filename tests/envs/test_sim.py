@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -354,14 +355,20 @@ def test_scalars_of_all_sites_are_there_at_the_end(start: Any) -> None:
     assert sorted(run.scalars()) == [("site-1", "loss", 1, 0.5), ("site-2", "loss", 1, 0.5)]
 
 
-def test_failed_run_that_nobody_asks_is_logged(start: Any, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.ERROR)
-    start(lambda: fox.clients.fail("site-1"))
+UNASKED = """
+import sys
+sys.path.insert(0, {tests!r})
+from federation import recipe
+from fox_hpc import SimEnv
+recipe("kill_nobody").execute(SimEnv(2, {folder!r}))
+"""
 
-    deadline = time.monotonic() + 5
-    while "GroupError" not in caplog.text:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+
+def test_failed_run_that_nobody_asks_is_told_at_the_end_of_the_script(tmp_path: Path) -> None:
+    code = UNASKED.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+    assert "failed: AttributeError" in ended.stderr
 
 
 def test_run_cmd_is_not_used_and_the_run_says_so(start: Any) -> None:

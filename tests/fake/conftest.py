@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fox_hpc.fake import FakeCluster
@@ -47,9 +48,19 @@ class Shell:
     def until_state(self, job: str, *states: str) -> None:
         self.until(lambda: self.state(job) in states, f"job {job} in {states}")
 
+    def is_alive(self, pid: int) -> bool:
+        return is_alive(pid)
+
     def output(self, job: str) -> str:
         path = self.folder / f"out-{job}.txt"
         return path.read_text() if path.exists() else ""
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.fixture(scope="module")

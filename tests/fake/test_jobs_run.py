@@ -78,7 +78,9 @@ def test_a_batch_job_has_the_documented_variables(shell: Any) -> None:
 
 
 def test_two_jobs_on_one_node_get_different_gpus(shell: Any) -> None:
-    jobs = [shell.submit("-w node3 --gpus-per-node=1", "echo gpu=$CUDA_VISIBLE_DEVICES; sleep 60") for _ in "ab"]
+    jobs = [
+        shell.submit("-w node3 --gpus-per-node=1", "echo gpu=$CUDA_VISIBLE_DEVICES; sleep 60") for _ in "ab"
+    ]
     shell.until(lambda: all(shell.output(job) for job in jobs))
 
     assert sorted(shell.output(job).strip() for job in jobs) == ["gpu=0", "gpu=1"]
@@ -86,7 +88,9 @@ def test_two_jobs_on_one_node_get_different_gpus(shell: Any) -> None:
 
 def test_kill_on_bad_exit_ends_the_other_tasks(shell: Any) -> None:
     started = time.monotonic()
-    done = shell.run("srun -N2 --kill-on-bad-exit=1 sh -c 'if [ $SLURM_PROCID = 1 ]; then exit 3; fi; sleep 100'")
+    done = shell.run(
+        "srun -N2 --kill-on-bad-exit=1 sh -c 'if [ $SLURM_PROCID = 1 ]; then exit 3; fi; sleep 100'"
+    )
 
     assert done.returncode == 143
     assert "srun: error: node2: task 1: Exited with exit code 3" in done.stderr
@@ -113,9 +117,7 @@ def test_output_patterns_make_a_file_for_each_task(shell: Any) -> None:
 
 
 def test_a_second_step_waits_until_the_first_has_ended(shell: Any) -> None:
-    job = shell.submit(
-        "-n1 --wait", "srun sh -c 'sleep 0.5; echo first' & sleep 0.2; srun echo second; wait"
-    )
+    job = shell.submit("-n1 --wait", "srun sh -c 'sleep 0.5; echo first' & sleep 0.2; srun echo second; wait")
 
     lines = shell.output(job).splitlines()
     assert [line for line in lines if line in ("first", "second")] == ["first", "second"]
@@ -141,13 +143,13 @@ def test_a_step_may_not_have_more_nodes_than_its_job(shell: Any) -> None:
 def test_a_step_that_outlives_its_tasks_is_killed_with_them(shell: Any) -> None:
     out = shell.out("srun sh -c 'setsid sleep 1000 > /dev/null 2>&1 & echo $!'")
 
-    assert not _alive(int(out))
+    assert not shell.is_alive(int(out))
 
 
 def test_nothing_outlives_its_job(shell: Any) -> None:
     job = shell.submit("--wait", "setsid sleep 1000 > /dev/null 2>&1 & echo $!")
 
-    assert not _alive(int(shell.output(job)))
+    assert not shell.is_alive(int(shell.output(job)))
 
 
 def test_a_job_whose_output_cannot_be_written_fails_with_0_53(shell: Any) -> None:
@@ -178,11 +180,3 @@ def test_programs_without_a_controller_say_that_it_cannot_be_reached(shell: Any)
     assert (done.returncode, done.stderr) == (
         1, "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)\n",
     )  # fmt: skip
-
-
-def _alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().split()[2] != "Z"
-    except OSError:
-        return False

@@ -248,4 +248,3 @@ def _cut(text: str, width: int) -> str:
     size = abs(width)
     short = text if len(text) <= size else text[: size - 1] + "+"
     return short.ljust(size) if width < 0 else short.rjust(size)
-

@@ -79,7 +79,7 @@ def _submit(
     options = _all_options(request, script)
     reader = Reader("sbatch", options, 255)
     warnings: list[str] = []
-    job = make_job(engine, request, reader, options.get("job-name", name), warnings)
+    job = make_job(engine, request, reader, name, warnings)
     job.script, job.args = script, words[1:]
     job.command = str(Path(request.cwd, words[0])) if words else ""
     said = "".join(f"sbatch: Warning: {line}\n" for line in warnings)
@@ -149,7 +149,7 @@ def make_job(engine: Engine, request: Request, reader: Reader, name: str, warnin
     workdir = str(Path(request.cwd, options.get("chdir", "")))
     default = engine.config.accounts[0] if engine.config.accounting and engine.config.accounts else ""
     job = Job(
-        id=0, name=name, user=request.user, uid=request.uid, group=_group(request), gid=_gid(request),
+        id=0, name=options.get("job-name", name), user=request.user, uid=request.uid, group=_group(request), gid=_gid(request),
         queue=queue.name, want=want, workdir=workdir, account=options.get("account", default),
         qos=options.get("qos", engine.config.qos[0] if engine.config.accounting and engine.config.qos else ""),
         limit_s=limit_s or min(engine.config.default_limit_s, queue.max_time_s or engine.config.default_limit_s),
@@ -238,4 +238,3 @@ def _test_only(engine: Engine, job: Job) -> str:
         f"sbatch: Job {engine.next_id()} to start at {stamp(when)} using {count} processors "
         f"on nodes {compress(s.node for s in shares)} in partition {job.queue}\n"
     )
-
