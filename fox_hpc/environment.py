@@ -82,7 +82,7 @@ class RankEnv:
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> RankEnv:
-        """Ask torchrun's variables first, then MPI's, then those of a plain `srun`."""
+        """Ask the variables that torchrun, and a plain `srun`, set for us, then MPI's."""
         for rank, world, local in _RANK_NAMES:
             if rank in environ and world in environ:
                 return cls(int(environ[rank]), int(environ[world]), int(environ.get(local, "0")))
@@ -93,7 +93,6 @@ _RANK_NAMES = (
     ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
     ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
-    ("FOX_RANK", "FOX_WORLD_SIZE", "FOX_LOCAL_RANK"),
 )
 
 

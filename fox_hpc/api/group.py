@@ -234,6 +234,7 @@ class Group:
             group_call.run_in_background()
             return group_call if option.expect_result else None
         results = group_call.results()
+        _report_round(context, (*args, *kwargs.values()), done=1)
         return self._only(func, results) if self._single else results
 
     def _only(self, func: str, results: Results) -> Any:
@@ -251,12 +252,12 @@ def _needed(option: CallOption, size: int, min_clients: int) -> int:
     return 0 if option.optional else min(min_clients, size)
 
 
-def _report_round(context: Context, arguments: Sequence[Any]) -> None:
+def _report_round(context: Context, arguments: Sequence[Any], *, done: int = 0) -> None:
     if context.on_round is None:
         return
     for value in arguments:
         if isinstance(value, FLModel) and value.current_round is not None:
-            context.on_round(value.current_round, value.total_rounds)
+            context.on_round(value.current_round + done, value.total_rounds)
 
 
 def _as_call_error(error: BaseException, site: str, call: Call) -> CallError:

@@ -23,7 +23,9 @@ class HpcWorkerAdapter:
     inner: Sequence[str]
 
     def node(self) -> dict[str, str]:
-        """Give FOX_NNODES, FOX_NODE_RANK, MASTER_* and, where a step's tasks are the ranks, FOX_RANK …
+        """Give FOX_NNODES, FOX_NODE_RANK, MASTER_* and, where a step's tasks are the ranks, RANK and so on.
+
+        These are the names that torch.distributed reads, so that its `env://` works without torchrun.
 
         Source: srun(1), OUTPUT ENVIRONMENT VARIABLES.
         """
@@ -37,9 +39,9 @@ class HpcWorkerAdapter:
         }
         if in_step and not self.inner:
             node |= {
-                "FOX_RANK": environ["SLURM_PROCID"],
-                "FOX_WORLD_SIZE": environ.get("SLURM_STEP_NUM_TASKS", environ.get("SLURM_NTASKS", "1")),
-                "FOX_LOCAL_RANK": environ.get("SLURM_LOCALID", "0"),
+                "RANK": environ["SLURM_PROCID"],
+                "WORLD_SIZE": environ.get("SLURM_STEP_NUM_TASKS", environ.get("SLURM_NTASKS", "1")),
+                "LOCAL_RANK": environ.get("SLURM_LOCALID", "0"),
             }
         return node
 

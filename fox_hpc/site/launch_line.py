@@ -65,9 +65,10 @@ def step_words(line: LaunchLine, environ: Mapping[str, str]) -> list[str]:
     if not line.step:
         return []
     nodes = environ.get("SLURM_NNODES", "1")
+    cpus = int(nodes) * int(environ.get("SLURM_CPUS_PER_TASK", "1"))
     wanted = {
         ("--nodes", "-N"): nodes,
-        ("--cpus-per-task", "-c"): environ.get("SLURM_CPUS_PER_TASK", "1"),
+        ("--cpus-per-task", "-c"): str(max(1, cpus // _tasks(line.step[1:], int(nodes)))),
         ("--kill-on-bad-exit", "-K"): "1",
         ("--export",): "ALL",
     }
@@ -75,6 +76,18 @@ def step_words(line: LaunchLine, environ: Mapping[str, str]) -> list[str]:
         wanted |= {("--ntasks", "-n"): nodes, ("--ntasks-per-node",): "1"}
     extra = [f"{names[0]}={value}" for names, value in wanted.items() if not _has(line.step[1:], names)]
     return [*line.step, *extra]
+
+
+def _tasks(words: Sequence[str], nodes: int) -> int:
+    """Count the tasks that an `srun` asks for; one on each node if it does not say."""
+    for names, times in ((("--ntasks", "-n"), 1), (("--ntasks-per-node",), nodes)):
+        for number, word in enumerate(words):
+            for name in names:
+                glued = word.removeprefix(name).removeprefix("=") if word.startswith(name) else ""
+                text = glued or (words[number + 1] if word == name and number + 1 < len(words) else "")
+                if text.isdecimal() and int(text):
+                    return int(text) * times
+    return nodes
 
 
 def _has(words: Sequence[str], names: Sequence[str]) -> bool:

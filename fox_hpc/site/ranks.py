@@ -7,20 +7,19 @@ longer in step), the call fails with what was raised, and the job is ended: its 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
-import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..call import Call, Fault, Pending, Reply
-from ..errors import FoxError, LinkClosed, RemoteError
+from ..errors import FoxError, LinkClosed
 from ..hpc.probe import candidate_hosts
 from ..spec import write_atomically
 from ..wire import channel, codec, envelope
@@ -29,11 +28,12 @@ from ..wire.keys import Keys
 from ..wire.link import Link
 from ..wire.probe import first_reachable
 from ..wire.zmq_link import ZmqIo
+from .uplink import wait_until
 
 log = logging.getLogger(__name__)
 
-#: After a rank raised, the others have this long to come out by themselves.
-GRACE_S = 1.5
+#: At the end, rank 0 waits this long for the others.
+PART_S = 30.0
 #: All ranks of a job are there, or the job cannot start.
 GATHER_S = 300.0
 #: Names that no `@fox.collab` function can have.
@@ -45,20 +45,6 @@ class Meeting(msgspec.Struct):
 
     urls: tuple[str, ...]
     world_size: int
-
-
-def fault_of(error: BaseException, rank: int) -> Fault:
-    """Describe what a rank raised; a RemoteError already says which one."""
-    if isinstance(error, RemoteError):
-        return Fault(
-            "remote",
-            error.type_name,
-            error.message,
-            traceback=error.traceback,
-            rank=error.rank,
-            host=error.host,
-        )
-    return Fault.from_exception(error, rank=rank, host=socket.gethostname())
 
 
 class RankLead:
@@ -87,6 +73,7 @@ class RankLead:
         self._models: dict[int, Any] = {}
         self._asked: list[Incoming] = []
         self._joined: set[str] = set()
+        self._left: set[str] = set()
         self._all_joined = threading.Event()
         self._lock = threading.Lock()
         self._link = io.listen(self, keys, {site: keys.public})
@@ -106,6 +93,10 @@ class RankLead:
             missing = sorted(set(self.others) - {name.rsplit(".", 1)[1] for name in self._joined}, key=int)
             raise FoxError(f"ranks {', '.join(missing)} of {self._site} did not join within {GATHER_S:g} s")
 
+    def part(self) -> None:
+        """Wait until every other rank is done: when this process ends, theirs end too."""
+        wait_until(lambda: len(self._left) == self.world_size - 1, PART_S)
+
     def enter(self, call: Call, payload: list[Any]) -> list[Pending]:
         """Let every other rank run a call."""
         return self._cell.start_encoded(call, payload, self.others)
@@ -118,6 +109,8 @@ class RankLead:
             self._joined.add(peer)
             if len(self._joined) == self.world_size - 1:
                 self._all_joined.set()
+        elif head.kind == "shutdown":
+            self._left.add(peer)
         elif head.kind == "log":
             self._on_log(frames[1:])
         else:
@@ -144,7 +137,7 @@ class RankLead:
         try:
             while (incoming := self._cell.take(timeout=0)) is not None:
                 if incoming.call.func == FAILED:
-                    self._cell.reply(incoming, Reply())
+                    # Not answered: that rank must stay until this one has told, then both end.
                     self._on_failed(msgspec.convert(incoming.call.args[0], Fault))
                     continue
                 with self._lock:
@@ -200,13 +193,15 @@ class RankFollower:
         self._send("log", channel.METRICS, rows)
 
     def failed(self, fault: Fault) -> None:
-        """Tell rank 0 how this rank's script ended, and wait until it has heard."""
+        """Tell rank 0 how this rank's script ended, and wait for rank 0 to end the job."""
         pending = self.cell.start(Call(FAILED, (msgspec.to_builtins(fault),)), [self._site])[0]
-        pending.future.exception(10.0)
+        with contextlib.suppress(TimeoutError):
+            pending.future.exception(PART_S)
 
     def leave(self) -> None:
-        """From now on, rank 0 may go."""
+        """Tell rank 0 that it need not wait for this rank any more."""
         self._leaving = True
+        self._send("shutdown", channel.WORKER, None)
 
     def _send(self, kind: str, lane: str, value: Any) -> None:
         head = envelope.seal(kind, lane, origin=self.name, target=worker_cell(self._site))
@@ -244,53 +239,3 @@ def _wait_for(path: Path, world_size: int) -> Meeting:
         except (OSError, msgspec.MsgspecError):
             time.sleep(0.05)
     raise LinkClosed(f"rank 0 has not written {path} within {GATHER_S:g} s: is that disk seen by every node?")
-
-
-class Together:
-    """One call on all ranks, as rank 0 sees it: whose answer counts, and when to give up.
-
-    Args:
-        on_stuck: called on the I/O thread with the fault, when a rank has raised and others stay inside.
-    """
-
-    def __init__(
-        self,
-        pending: list[Pending],
-        call_later: Callable[[float, Callable[[], None]], object],
-        on_stuck: Callable[[Fault], None],
-    ) -> None:
-        self._pending, self._call_later, self._on_stuck = pending, call_later, on_stuck
-        self._lock = threading.Lock()
-        self._first: Fault | None = None
-        self._out = 0
-        self._all_out = threading.Event()
-        self._faults = 0
-        for one in pending:
-            one.future.add_done_callback(self._came_out)
-
-    def finish(self, own: Reply) -> tuple[Reply, bool]:
-        """Rank 0 has come out with `own`; wait for the others. Returns the answer and whether all agree."""
-        self._count(own.fault)
-        self._all_out.wait()
-        if self._first is None:
-            return own, True
-        return Reply(fault=self._first), self._faults == len(self._pending) + 1
-
-    def _came_out(self, future: Future[Any]) -> None:
-        error = future.exception()
-        self._count(fault_of(error, 0) if error is not None else None)
-
-    def _count(self, fault: Fault | None) -> None:
-        with self._lock:
-            self._out += 1
-            if fault is not None:
-                self._faults += 1
-                if self._first is None:
-                    self._first = fault
-                    self._call_later(GRACE_S, self._look)
-            if self._out == len(self._pending) + 1:
-                self._all_out.set()
-
-    def _look(self) -> None:
-        if not self._all_out.is_set() and self._first is not None:
-            self._on_stuck(self._first)

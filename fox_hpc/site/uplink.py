@@ -44,9 +44,10 @@ class Uplink:
         )
 
     def ready(self, world_size: int) -> None:
-        """Ask for the lease, now and whenever the link comes back."""
-        self._ready = self._frames("ready", channel.WORKER, {"world_size": world_size})
-        self.link.send("", self._ready)
+        """Ask for the lease, once now and whenever the link comes back."""
+        if self._ready is None:
+            self._ready = self._frames("ready", channel.WORKER, {"world_size": world_size})
+            self.link.send("", self._ready)
 
     def track(self, points: Sequence[Point]) -> None:
         """Send points of metrics."""

@@ -34,8 +34,9 @@ from ..wire.cell import Incoming, read_call, write_call
 from ..wire.keys import load_keys
 from ..wire.zmq_link import ZmqIo
 from .driver import EXIT_NO_START
-from .ranks import FINAL, INIT, RankFollower, RankLead, Together
+from .ranks import FINAL, INIT, RankFollower, RankLead
 from .script import run_script
+from .together import Together
 from .uplink import Uplink, pack_points, wait_until
 
 #: The ranks were no longer in step, or rank 0 was gone.
@@ -126,7 +127,7 @@ class FoxWorker:
             flush_all()
         ended = self._everywhere(Call(FINAL), write_call(Call(FINAL)), None)
         flush_all()
-        up.flush()
+        self._part(up)
         if ended.fault is not None:
             say(f"@fox.final failed: {ended.fault.traceback or ended.fault.message}")
         return 0 if ended.fault is None else 1
@@ -193,6 +194,9 @@ class FoxWorker:
     def _end_job(self, fault: Fault) -> None:
         """Answer what is open with the fault and end this process, and so the job."""
         up = self._uplink()
+        # A rank may fail before the first call has come: then that call is answered with it.
+        up.ready(self.ranks.world_size)
+        wait_until(lambda: bool(up.cell.running()), 5.0)
         say(f"rank {fault.rank} on {fault.host} failed, this job ends:\n{fault.traceback or fault.message}")
         for incoming in up.cell.running():
             up.cell.reply(incoming, Reply(fault=fault))
@@ -218,7 +222,7 @@ class FoxWorker:
         if self.up is not None:
             # A script that ends early leaves the site to answer calls with that.
             self.up.over.wait()
-            self.up.flush()
+            self._part(self.up)
         elif self.follower is not None:
             self.follower.leave()
         return 0
@@ -241,6 +245,11 @@ class FoxWorker:
         up = self._uplink()
         wait_until(lambda: not up.cell.running(), 2.0)
         up.flush()
+
+    def _part(self, up: Uplink) -> None:
+        up.flush()
+        if self.lead is not None:
+            self.lead.part()
 
     def _uplink(self) -> Uplink:
         if self.up is None:

@@ -12,15 +12,27 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-import msgspec
+from dataclasses import dataclass
+from typing import Any
 
 from ..call import Call, Fault, Pending, Reply, new_call_id
 from ..errors import CodecError, LinkClosed
-from . import channel, codec, envelope
+from . import channel, envelope
+from .answers import Answer, Answers, Incoming
+from .call_codec import read_call, read_reply, write_call, write_reply
 from .envelope import Envelope
+
+__all__ = [
+    "Cell",
+    "Incoming",
+    "Post",
+    "read_call",
+    "read_reply",
+    "relay_cell",
+    "worker_cell",
+    "write_call",
+    "write_reply",
+]
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +47,11 @@ def relay_cell(site: str) -> str:
     return f"{site}.app"
 
 
-class Post(Protocol):
-    """How a cell sends: puts the frames on the link that leads to the target; never blocks."""
-
-    def __call__(self, target: str, frames: list[Any], /) -> None: ...
+#: How a cell sends: puts the frames on the link that leads to the target; never blocks.
+Post = Callable[[str, list[Any]], None]
 
 
-@dataclass
+@dataclass(eq=False)
 class Outgoing:
     """A call that this cell made and whose answer has not come."""
 
@@ -51,17 +61,6 @@ class Outgoing:
     payload: list[Any]
     future: Future[Any]
     stop_timer: Callable[[], None] | None = None
-
-
-@dataclass
-class Incoming:
-    """A call that came to this cell."""
-
-    id: str
-    origin: str
-    call: Call
-    frames: list[Any]
-    cancelled: threading.Event = field(default_factory=threading.Event)
 
 
 class Cell:
@@ -95,11 +94,10 @@ class Cell:
         self._outgoing: dict[str, Outgoing] = {}
         self._reachable: set[str] = set(reachable)
         self._lost: dict[str, Fault] = {}
-        self._running: dict[str, Incoming] = {}
-        self._kept: dict[str, tuple[str, list[Any]]] = {}
+        self._answers = Answers()
 
     def __repr__(self) -> str:
-        to_do, kept = len(self._running), len(self._kept)
+        to_do, kept = len(self._answers.running()), self.kept
         return f"<Cell {self.name} · {len(self._outgoing)} open · {to_do} to do · {kept} kept>"
 
     # The caller's side; fits api.backend.Backend by shape.
@@ -125,7 +123,7 @@ class Cell:
                 if site in self._reachable:
                     self._dispatch(out)
         if lost is not None:
-            self._settle(out, error=lost.to_error(site=site, func=call.func, call_id=out.id))
+            self._fail(out, lost)
         return Pending(site, out.id, out.future)
 
     def cancel(self, pending: Sequence[Pending]) -> None:
@@ -157,8 +155,10 @@ class Cell:
             self._reachable.discard(site)
             self._lost[site] = fault
             gone = [out for out in self._outgoing.values() if out.site == site]
+            for out in gone:
+                del self._outgoing[out.id]
         for out in gone:
-            self._fail(out.id, fault)
+            self._fail(out, fault)
 
     def abort(self) -> None:
         """Give up every open call."""
@@ -169,26 +169,25 @@ class Cell:
 
     def _dispatch(self, out: Outgoing) -> None:
         target = self._address(out.site)
-        head = envelope.seal(
-            "call", channel.CALL, id=out.id, origin=self.name, target=target, attempt=self.attempt
-        )
         if out.call.timeout is not None and out.stop_timer is None:
-            timeout = out.call.timeout
-            fault = Fault("timeout", timeout_s=timeout)
-            out.stop_timer = self._call_later(timeout, lambda: self._give_up(out.id, fault))
-        self._send(target, [head, *out.payload])
+            # The timer knows the id and not the call, whose arguments it would keep alive.
+            id, fault = out.id, Fault("timeout", timeout_s=out.call.timeout)
+            out.stop_timer = self._call_later(out.call.timeout, lambda: self._give_up(id, fault))
+        self._send(target, [self._head("call", out.id, target), *out.payload])
 
     def _give_up(self, id: str, fault: Fault) -> None:
-        out = self._fail(id, fault)
+        out = self._pop(id)
         if out is not None:
+            # The far side first: what the future's owner does when it fails may take its time.
             self._say("cancel", id, self._address(out.site))
+            self._fail(out, fault)
 
-    def _fail(self, id: str, fault: Fault) -> Outgoing | None:
+    def _pop(self, id: str) -> Outgoing | None:
         with self._lock:
-            out = self._outgoing.pop(id, None)
-        if out is not None:
-            self._settle(out, error=fault.to_error(site=out.site, func=out.call.func, call_id=id))
-        return out
+            return self._outgoing.pop(id, None)
+
+    def _fail(self, out: Outgoing, fault: Fault) -> None:
+        self._settle(out, error=fault.to_error(site=out.site, func=out.call.func, call_id=out.id))
 
     def _settle(self, out: Outgoing, *, value: Any = None, error: BaseException | None = None) -> None:
         if out.stop_timer is not None:
@@ -210,46 +209,44 @@ class Cell:
         elif head.kind == "reply":
             self._take_reply(head, frames)
         elif head.kind == "ack":
-            with self._lock:
-                self._kept.pop(head.id, None)
+            self._answers.acknowledged(head.id)
         elif head.kind == "cancel":
-            with self._lock:
-                running = self._running.get(head.id)
-            if running is not None:
-                running.cancelled.set()
+            self._answers.cancel(head.id)
 
     def _take_call(self, head: Envelope, frames: list[Any]) -> None:
-        with self._lock:
-            kept = self._kept.get(head.id)
-            if kept is None and head.id not in self._running:
-                incoming = Incoming(head.id, head.origin, Call(""), frames)
-                self._running[head.id] = incoming
-                self.inbox.put(incoming)
-        if kept is not None:
-            self._send(*kept)
+        found = self._answers.take(head.id, head.origin, frames)
+        if isinstance(found, Incoming):
+            self.inbox.put(found)
+        elif found is not None:
+            self._send(found.target, found.frames)
 
     def _take_reply(self, head: Envelope, frames: list[Any]) -> None:
-        with self._lock:
-            out = self._outgoing.pop(head.id, None)
+        out = self._pop(head.id)
+        # Acknowledged even if nobody waits for it: the far side need not keep it any longer.
         self._say("ack", head.id, head.origin)
         if out is not None:
             try:
                 reply = read_reply(frames)
             except CodecError as error:
                 reply = Reply(fault=Fault.from_exception(error))
-            where = {"site": out.site, "func": out.call.func, "call_id": out.id}
-            raised = reply.fault.to_error(**where) if reply.fault else None
-            self._settle(out, value=reply.value, error=raised)
+            if reply.fault is not None:
+                self._fail(out, reply.fault)
+            else:
+                self._settle(out, value=reply.value)
 
     # The called side.
 
     def take(self, timeout: float | None = None) -> Incoming | None:
         """Wait for the next call to run; None when the cell was stopped.
 
+        Calls that were cancelled or answered meanwhile, or that cannot be read, are not given.
+
         Raises:
             queue.Empty: none came in time.
         """
         while (incoming := self.inbox.get(timeout=timeout)) is not None:
+            if not self._answers.wanted(incoming):
+                continue
             try:
                 incoming.call = read_call(incoming.frames)
             except CodecError as error:
@@ -260,89 +257,41 @@ class Cell:
 
     def running(self) -> list[Incoming]:
         """Give the calls that came and were not answered."""
-        with self._lock:
-            return list(self._running.values())
+        return self._answers.running()
 
     @property
     def kept(self) -> int:
         """How many answers wait for their acknowledgement."""
-        return len(self._kept)
+        return len(self._answers.kept())
 
     def reply(self, incoming: Incoming, reply: Reply) -> None:
-        """Answer a call; the answer is kept until the caller has it.
+        """Answer a call; the answer is kept until the caller has it. The first answer counts.
 
         A value that cannot travel becomes a fault.
         """
         payload = write_reply(reply)
-        head = envelope.seal(
-            "reply",
-            channel.CALL,
-            id=incoming.id,
-            origin=self.name,
-            target=incoming.origin,
-            attempt=self.attempt,
-        )
-        answer = (incoming.origin, [head, *payload])
-        with self._lock:
-            self._running.pop(incoming.id, None)
-            if not incoming.cancelled.is_set():
-                self._kept[incoming.id] = answer
-        if not incoming.cancelled.is_set():
-            self._send(*answer)
+        head = self._head("reply", incoming.id, incoming.origin)
+        answer = Answer(incoming.origin, [head, *payload])
+        if self._answers.answer(incoming, answer):
+            self._send(answer.target, answer.frames)
 
     def resend_kept(self) -> None:
         """Send the answers again that nobody acknowledged; after a link came back."""
-        with self._lock:
-            kept = list(self._kept.values())
-        for answer in kept:
-            self._send(*answer)
+        for answer in self._answers.kept():
+            self._send(answer.target, answer.frames)
 
     def stop(self) -> None:
         """Let `take` return None once it has given what is there."""
         self.inbox.put(None)
 
     def _say(self, kind: str, id: str, target: str) -> None:
-        head = envelope.seal(kind, channel.CALL, id=id, origin=self.name, target=target, attempt=self.attempt)
-        self._send(target, [head])
+        self._send(target, [self._head(kind, id, target)])
+
+    def _head(self, kind: str, id: str, target: str) -> bytes:
+        return envelope.seal(kind, channel.CALL, id=id, origin=self.name, target=target, attempt=self.attempt)
 
     def _send(self, target: str, frames: list[Any]) -> None:
         try:
             self._post(target, frames)
         except LinkClosed:
             log.debug("%r: the link is closed, a message to %s stays here", self, target)
-
-
-def write_call(call: Call) -> list[Any]:
-    """Encode what the target needs of a call; raises CodecError with the argument's path."""
-    head = [call.func, call.caller, call.ranks]
-    return codec.encode({"head": head, "args": list(call.args), "kwargs": dict(call.kwargs)})
-
-
-def read_call(frames: list[Any]) -> Call:
-    """Decode a call's frames.
-
-    Raises:
-        CodecError: they are not a call, or hold a class that is not registered here.
-    """
-    value = codec.decode(frames)
-    func, caller, ranks = value["head"]
-    return Call(func, tuple(value["args"]), value["kwargs"], caller=caller, ranks=ranks)
-
-
-def write_reply(reply: Reply) -> list[Any]:
-    """Encode a reply; arrays are copied, since the function's owner may go on to change them."""
-    if reply.fault is None:
-        try:
-            return [bytes(frame) for frame in codec.encode({"fault": None, "result": reply.value})]
-        except CodecError as error:
-            reply = Reply(fault=Fault.from_exception(error))
-    assert reply.fault is not None
-    fault = msgspec.to_builtins(reply.fault)
-    return codec.encode({"fault": fault, "result": None})
-
-
-def read_reply(frames: list[Any]) -> Reply:
-    """Decode a reply's frames; raises CodecError as `read_call` does."""
-    value = codec.decode(frames)
-    fault = value["fault"]
-    return Reply(value["result"], msgspec.convert(fault, Fault) if fault is not None else None)

@@ -50,7 +50,7 @@ def read(frame: Any) -> Envelope:
     """
     try:
         envelope = _decoder.decode(frame)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"a frame of {len(memoryview(frame))} bytes is not an envelope: {error}") from error
     if envelope.version != WIRE_VERSION:
         raise VersionMismatch(

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 import zmq
+import zmq.utils.z85
 
 from ..errors import NotAllowed, WorkspaceError
 from ..spec import write_atomically
 
 T = TypeVar("T")
+
+_PUBLIC = "public.json"
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -29,17 +34,27 @@ class Keys(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"<Keys of {self.owner}>"
 
+    def __rich_repr__(self) -> Iterator[str]:
+        yield self.owner
+
 
 def make_keys(folder: Path, owners: list[str]) -> None:
-    """Make a pair for each owner, in a folder that only this user can enter."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    for owner in owners:
-        public, secret = zmq.curve_keypair()
-        keys = Keys(owner, public.decode(), secret.decode())
-        write_atomically(folder / f"{owner}.json", msgspec.json.encode(keys), 0o600)
-    public_keys = {owner: load_keys(folder, owner).public for owner in owners}
-    write_atomically(folder / "public.json", msgspec.json.encode(public_keys), 0o600)
+    """Make a pair for each owner, in a folder that only this user can enter.
+
+    Raises:
+        WorkspaceError: the folder cannot be made or written, or an owner cannot be the name of a file.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        public_keys = {}
+        for owner in owners:
+            public, secret = zmq.curve_keypair()
+            public_keys[owner] = public.decode()
+            _save(_file(folder, owner), Keys(owner, public.decode(), secret.decode()))
+        _save(folder / _PUBLIC, public_keys)
+    except OSError as error:
+        raise WorkspaceError(f"keys cannot be written to {folder}: {error.strerror}") from error
 
 
 def load_keys(folder: Path, owner: str) -> Keys:
@@ -49,31 +64,61 @@ def load_keys(folder: Path, owner: str) -> Keys:
         NotAllowed: the folder or the file can be read by others.
         WorkspaceError: there is no such file, or it holds no keys.
     """
-    return _load(folder, f"{owner}.json", Keys)
+    path = _file(folder, owner)
+    keys = _load(path, Keys)
+    if keys.owner != owner or not (_is_key(keys.public) and _is_key(keys.secret)):
+        raise WorkspaceError(f"{path} holds no keys of {owner}")
+    return keys
 
 
 def load_public(folder: Path) -> dict[str, str]:
     """Read the public key of each owner; raises as `load_keys` does."""
-    return _load(folder, "public.json", dict[str, str])
+    path = folder / _PUBLIC
+    public = _load(path, dict[str, str])
+    for owner, key in public.items():
+        if not _is_key(key):
+            raise WorkspaceError(f"{path} holds no public key of {owner}")
+    return public
 
 
-def _load(folder: Path, name: str, kind: type[T]) -> T:
-    path = folder / name
+def _file(folder: Path, owner: str) -> Path:
+    name = f"{owner}.json"
+    if owner in ("", _PUBLIC.removesuffix(".json")) or owner.startswith(".") or Path(name).name != name:
+        raise WorkspaceError(f"{owner!r} cannot be the owner of a key: it is the name of a file too")
+    return folder / name
+
+
+def _save(path: Path, value: object) -> None:
+    write_atomically(path, msgspec.json.encode(value), 0o600)
+    # The umask may have taken more than others' bits.
+    path.chmod(0o600)
+
+
+def _load(path: Path, kind: type[T]) -> T:
     try:
-        _check_private(folder, 0o700)
+        _check_private(path.parent, 0o700)
         _check_private(path, 0o600)
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:
         raise WorkspaceError(f"no keys at {path}: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WorkspaceError(f"{path} holds no keys: {error}") from error
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(zmq.utils.z85.decode(text)) == 32
+    except (ValueError, KeyError, UnicodeError, struct.error):
+        return False
 
 
 def _check_private(path: Path, wanted: int) -> None:
     found = path.stat()
-    if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
-        mode = stat.S_IMODE(found.st_mode)
+    mode = stat.S_IMODE(found.st_mode)
+    if found.st_uid != os.getuid():
+        raise NotAllowed(f"{path} belongs to user {found.st_uid}; keys are used only if they are your own")
+    if mode & 0o077:
         raise NotAllowed(
-            f"{path} has mode {mode:04o} and owner {found.st_uid}; keys are used only if nobody else can "
-            f"read them: chmod {wanted:o} {path}"
+            f"{path} has mode {mode:04o}; keys are used only if nobody else can read them: "
+            f"chmod {wanted:o} {path}"
         )

@@ -1,61 +1,46 @@
 """ZmqIo and its links: ZeroMQ over TCP, CURVE on every one of them.
 
 Liveness is ZMTP's own: libzmq's threads send and answer pings without the GIL, so a training loop that
-holds it is not taken for dead. A listening link tells which peer went down by the file descriptor that
-its messages came from, which the socket's monitor names when it closes.
+holds it is not taken for dead.
 
-Sources: ZMTP heartbeats RFC 37, CURVE RFC 25, ZAP RFC 27 (https://rfc.zeromq.org), zmq_socket_monitor(3).
+A dialling link puts the name of its cell before each message. A listening link knows a connection by the
+id that its ROUTER makes up, checks the name against the connection's key once, and learns of its end by
+the file descriptor that the socket's monitor names. (A name as ZeroMQ's own routing id would let any cell
+with an allowed key take over the messages for any other one.)
+
+Sources: ZMTP heartbeats RFC 37, CURVE RFC 25 (https://rfc.zeromq.org), zmq_socket_monitor(3).
 """
 
 from __future__ import annotations
 
 import logging
-import math
-import socket
-import threading
-import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import zmq
-import zmq.utils.monitor
-import zmq.utils.z85
 
-from ..errors import LinkClosed, NotAllowed, WireError
+from ..errors import LinkClosed, WireError
 from .keys import Keys
-from .link import Frames, Handler, Timers
+from .link import Handler
+from .zmq_loop import ZmqLoop
+from .zmq_peers import Peer, Peers
+from .zmq_socket import ZmqLink, numbers
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_MS = 10_000
-DEAD_AFTER_MS = 30_000
-LINGER_S = 5.0
 _REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 
 
-class ZmqIo:
-    """The I/O thread of a process over ZeroMQ; see link.Io."""
+class ZmqIo(ZmqLoop):
+    """The I/O thread of a process over ZeroMQ; see link.Io.
 
-    def __init__(self) -> None:
-        self.context = zmq.Context()
-        self._poller = zmq.Poller()
-        self._readers: dict[Any, Callable[[], None]] = {}
-        self._soon: deque[Callable[[], None]] = deque()
-        self._timers = Timers()
-        self._wake_read, self._wake_write = socket.socketpair()
-        self._wake_read.setblocking(False)
-        self._asleep = False
-        self._closed = False
-        self._links: list[ZmqLink] = []
-        self._allowed: dict[bytes, dict[bytes, str]] = {}
-        self.watch(self._wake_read.fileno(), self._drain)
-        self._zap = self.context.socket(zmq.REP)
-        self._zap.linger = 0
-        self._zap.bind("inproc://zeromq.zap.01")
-        self.watch(self._zap, self._authenticate)
-        self._thread = threading.Thread(target=self._loop, name="fox-io", daemon=True)
-        self._thread.start()
+    Args:
+        heartbeat_s: how often a quiet connection is tried.
+        dead_after_s: how long a peer may leave that unanswered before it counts as down.
+    """
+
+    def __init__(self, *, heartbeat_s: float = 10.0, dead_after_s: float = 30.0) -> None:
+        super().__init__(int(heartbeat_s * 1000), int(dead_after_s * 1000))
 
     def listen(
         self, handler: Handler, keys: Keys, allowed: Mapping[str, str], *, host: str = "*", port: int = 0
@@ -65,257 +50,124 @@ class ZmqIo:
         Args:
             allowed: owner → public key. A cell may only be named as its key's owner, or below it.
             port: 0 takes a free one; `url` tells which.
+
+        Raises:
+            WireError: nothing can listen there.
         """
-        link = ZmqListener(self, handler, keys, host, port)
-        domain = link.domain
-        self._allowed[domain] = {public.encode(): owner for owner, public in allowed.items()}
-        self._add(link)
+        link = ZmqListener(self, handler, keys, allowed)
+        self._add(link, lambda: link.bind(host, port))
         return link
 
     def dial(self, url: str, name: str, handler: Handler, keys: Keys, server_key: str) -> ZmqDialer:
-        """Make a link to a listening one, as the cell of that name; it connects again by itself."""
-        link = ZmqDialer(self, url, name, handler, keys, server_key)
-        self._add(link)
+        """Make a link to a listening one, as the cell of that name; it connects again by itself.
+
+        Raises:
+            WireError: the url is none.
+        """
+        link = ZmqDialer(self, url, name, handler, keys)
+        self._add(link, lambda: link.connect(server_key))
         return link
 
-    def _add(self, link: ZmqLink) -> None:
-        self._links.append(link)
+    def _add(self, link: ZmqLink, start: Callable[[], None]) -> None:
+        with self.lock:
+            try:
+                if self.closed:
+                    raise LinkClosed("the I/O thread has ended")
+                start()
+            except (zmq.ZMQError, ValueError) as error:
+                link.shut(0)
+                raise WireError(f"{link!r} cannot be opened: {error}") from error
+            except LinkClosed:
+                link.shut(0)
+                raise
+            self.links.append(link)
         self.call_soon(link.open)
-
-    def call_soon(self, action: Callable[[], None]) -> None:
-        """See Io."""
-        self._soon.append(action)
-        if self._asleep and threading.current_thread() is not self._thread:
-            self._asleep = False
-            self._wake_write.send(b"w")
-
-    def call_later(self, delay_s: float, action: Callable[[], None]) -> Callable[[], None]:
-        """See Io."""
-        at, number = time.monotonic() + delay_s, []
-        self.call_soon(lambda: number.append(self._timers.add(at, action)))
-        return lambda: self.call_soon(lambda: self._timers.remove(number[0]))
-
-    def close(self) -> None:
-        """See Io."""
-        if not self._closed:
-            self._closed = True
-            self.call_soon(lambda: None)
-            self._thread.join()
-
-    def watch(self, source: Any, reader: Callable[[], None]) -> None:
-        """Call `reader` whenever `source` can be read; on the I/O thread, or before it runs."""
-        self._readers[source] = reader
-        self._poller.register(source, zmq.POLLIN)
-
-    def unwatch(self, source: Any) -> None:
-        """Undo `watch`."""
-        del self._readers[source]
-        self._poller.unregister(source)
-
-    def _loop(self) -> None:
-        try:
-            while not (self._closed and not self._soon):
-                self._once()
-        finally:
-            for link in self._links:
-                link.shut(int(LINGER_S * 1000))
-            self._zap.close()
-            self.context.term()
-            self._wake_read.close()
-            self._wake_write.close()
-
-    def _once(self) -> None:
-        # _asleep is set before the last look at _soon: whoever appends after that look writes a wake byte.
-        self._asleep = True
-        wait_s = 0 if self._soon else self._timers.wait_s(time.monotonic())
-        ready = self._poller.poll(None if wait_s is None else math.ceil(wait_s * 1000))
-        self._asleep = False
-        for source, _ in ready:
-            reader = self._readers.get(source)
-            if reader is not None:
-                self._guarded(reader)
-        for action in self._timers.due(time.monotonic()):
-            self._guarded(action)
-        for _ in range(len(self._soon)):
-            self._guarded(self._soon.popleft())
-
-    def _guarded(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except Exception:
-            log.exception("the I/O thread goes on after an error")
-
-    def _drain(self) -> None:
-        self._wake_read.recv(4096)
-
-    def _authenticate(self) -> None:
-        # ZAP request: version, id, domain, address, identity, mechanism, credentials (RFC 27).
-        request: list[Any] = self._zap.recv_multipart()
-        version, number, domain, _address, _identity, mechanism, *credentials = request
-        key = zmq.utils.z85.encode(credentials[0]) if mechanism == b"CURVE" and credentials else b""
-        owner = self._allowed.get(domain, {}).get(key)
-        status = (b"200", b"OK", owner.encode()) if owner else (b"400", b"this key is not allowed", b"")
-        self._zap.send_multipart([version, number, *status, b""])
-
-
-class ZmqLink:
-    """What listening and dialling links share; see link.Link."""
-
-    kind: int
-
-    def __init__(self, io: ZmqIo, handler: Handler, keys: Keys) -> None:
-        self.io, self.handler, self.keys = io, handler, keys
-        self.closed = False
-        self._socket: Any = io.context.socket(self.kind)
-        self._socket.linger = 0
-        self._socket.sndhwm = self._socket.rcvhwm = 0
-        self._socket.curve_secretkey = keys.secret.encode()
-        self._socket.curve_publickey = keys.public.encode()
-        self._socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-        self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, DEAD_AFTER_MS)
-        self._socket.setsockopt(zmq.HEARTBEAT_TTL, DEAD_AFTER_MS)
-        self._monitor: Any = None
-
-    def open(self) -> None:
-        """Begin to read; on the I/O thread."""
-        self.io.watch(self._socket, self._read_all)
-        self.io.watch(self._monitor, self._read_monitor)
-
-    def send(self, peer: str, frames: Frames) -> None:
-        """See Link."""
-        if self.closed:
-            raise LinkClosed(f"{self!r} is closed")
-        self.io.call_soon(lambda: self._send(peer, frames))
-
-    def close(self) -> None:
-        """See Link."""
-        self.closed = True
-        self.io.call_soon(lambda: self.shut(int(LINGER_S * 1000)))
-
-    def shut(self, linger_ms: int) -> None:
-        """Close the sockets; on the I/O thread."""
-        self.closed = True
-        if not self._socket.closed:
-            for source in (self._socket, self._monitor):
-                if source in self.io._readers:
-                    self.io.unwatch(source)
-            self._socket.disable_monitor()
-            self._monitor.close(0)
-            self._socket.close(linger_ms)
-
-    def _send(self, peer: str, frames: Frames) -> None:
-        raise NotImplementedError
-
-    def _read_all(self) -> None:
-        # A bounded batch, so that one busy link does not keep the others waiting.
-        for _ in range(64):
-            if not self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
-                return
-            self._read_one(self._socket.recv_multipart(copy=False))
-
-    def _read_one(self, frames: list[Any]) -> None:
-        raise NotImplementedError
-
-    def _read_monitor(self) -> None:
-        while self._monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
-            event = zmq.utils.monitor.recv_monitor_message(self._monitor)
-            self._event(int(event["event"]), int(event["value"]))
-
-    def _event(self, event: int, value: int) -> None:
-        raise NotImplementedError
 
 
 class ZmqListener(ZmqLink):
     """A ROUTER that many cells dial."""
 
-    kind = zmq.ROUTER
+    def __init__(self, io: ZmqIo, handler: Handler, keys: Keys, allowed: Mapping[str, str]) -> None:
+        super().__init__(io, handler, keys, zmq.ROUTER)
+        self._peers = Peers(self._tell)
+        self._domain = f"{keys.owner}-{next(numbers)}".encode()
+        self._host, self.port = "", 0
+        self._allowed = allowed
 
-    def __init__(self, io: ZmqIo, handler: Handler, keys: Keys, host: str, port: int) -> None:
-        super().__init__(io, handler, keys)
-        self.domain = f"{keys.owner}-{id(self)}".encode()
-        self._by_fd: dict[int, str] = {}
-        self._fds: dict[str, int] = {}
+    def bind(self, host: str, port: int) -> None:
+        """Begin to listen; raises ZMQError or ValueError."""
+        self._host, self.port = host, port
+        self._configure(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED)
+        self.io.allow(self._domain, self._allowed)
         self._socket.curve_server = True
-        self._socket.zap_domain = self.domain
-        # A cell that connects again takes over its name from the connection that broke.
-        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        self._socket.zap_domain = self._domain
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.ipv6 = ":" in host
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED)
-        try:
-            self._socket.bind(f"tcp://{f'[{host}]' if ':' in host else host}:{port or '*'}")
-        except zmq.ZMQError as error:
-            raise WireError(f"cannot listen on {host}:{port}: {error}") from error
+        self._socket.bind(f"tcp://{f'[{host}]' if ':' in host else host}:{port or '*'}")
         self.port = int(bytes(self._socket.last_endpoint).rsplit(b":", 1)[1])
-        self._host = host
 
     def __repr__(self) -> str:
-        return f"<ZmqListener {self.url} · {len(self._fds)} peers>"
+        return f"<ZmqListener {self.url} · {len(self._peers)} peers>"
 
     @property
     def url(self) -> str:
         """See Link; a wildcard host is told as loopback."""
-        return f"tcp://{'127.0.0.1' if self._host == '*' else self._host}:{self.port}"
+        return self.urls(["127.0.0.1" if self._host == "*" else self._host])[0]
 
     def urls(self, hosts: list[str]) -> tuple[str, ...]:
         """Give the addresses under which the named hosts would reach this link."""
         return tuple(f"tcp://{f'[{host}]' if ':' in host else host}:{self.port}" for host in hosts)
 
-    def _send(self, peer: str, frames: Frames) -> None:
-        try:
-            self._socket.send_multipart([peer.encode(), *frames], copy=False)
-        except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:
-                raise
-            log.debug("%r: %s is not there, a message is dropped", self, peer)
+    def shut(self, linger_ms: int) -> None:
+        """See ZmqLink."""
+        super().shut(linger_ms)
+        self.io.forget(self._domain)
+
+    def _head(self, peer: str) -> bytes | None:
+        return self._peers.id_of(peer)
 
     def _read_one(self, frames: list[Any]) -> None:
-        peer = frames[0].bytes.decode("utf-8", "replace")
+        id = frames[0].bytes
+        peer = self._peers.get(id) or self._meet(id, frames[-1], frames[1:2])
+        # A name alone is a greeting.
+        if peer.welcome and len(frames) > 2:
+            self._hand_over(peer.name, frames[2:])
+
+    def _meet(self, id: bytes, last: Any, name: list[Any]) -> Peer:
+        # Descriptors are used again: the end of the one before, which libzmq has told by now, comes first.
+        self._take_events()
         try:
-            owner = str(frames[-1].get("User-Id"))
+            owner = str(last.get("User-Id"))
         except zmq.ZMQError:
             owner = ""
-        if not owner or (peer != owner and not peer.startswith(owner + ".")):
-            log.warning("%s", NotAllowed(f"a cell with the key of {owner or 'nobody'} calls itself {peer}"))
-            return
-        fd: int = frames[-1].get(zmq.SRCFD)
-        if self._by_fd.get(fd) != peer:
-            # Descriptors are used again: the end of the one before must be seen first.
-            self._read_monitor()
-            old = self._fds.get(peer)
-            if old is not None:
-                self._by_fd.pop(old, None)
-            self._by_fd[fd], self._fds[peer] = peer, fd
-            self.handler.peer_changed(self, peer, True)
-        self.handler.received(self, peer, frames[1:])
+        return self._peers.meet(id, bytes(name[0].bytes) if name else b"", owner, int(last.get(zmq.SRCFD)))
 
     def _event(self, event: int, value: int) -> None:
-        peer = self._by_fd.pop(value, None)
-        if peer is not None and self._fds.get(peer) == value:
-            del self._fds[peer]
-            self.handler.peer_changed(self, peer, False)
+        if event == zmq.EVENT_ACCEPTED:
+            self._peers.accepted(value)
+        else:
+            self._peers.closed(value)
+
+    def _settle(self) -> None:
+        self._peers.settle()
 
 
 class ZmqDialer(ZmqLink):
     """A DEALER that dials one listening link, and dials again when the connection breaks."""
 
-    kind = zmq.DEALER
+    def __init__(self, io: ZmqIo, url: str, name: str, handler: Handler, keys: Keys) -> None:
+        super().__init__(io, handler, keys, zmq.DEALER)
+        self._url, self._name = url, name.encode()
+        self._up = self._broken = self._was_refused = False
 
-    def __init__(self, io: ZmqIo, url: str, name: str, handler: Handler, keys: Keys, server_key: str) -> None:
-        super().__init__(io, handler, keys)
-        self._url, self._up = url, False
+    def connect(self, server_key: str) -> None:
+        """Begin to dial; raises ZMQError or ValueError."""
+        self._configure(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _REFUSED)
         self._socket.curve_serverkey = server_key.encode()
-        self._socket.routing_id = name.encode()
-        self._socket.ipv6 = "[" in url
+        self._socket.ipv6 = "[" in self._url
         self._socket.reconnect_ivl = 100
         self._socket.reconnect_ivl_max = 5000
-        self._monitor = self._socket.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _REFUSED
-        )
-        try:
-            self._socket.connect(url)
-        except zmq.ZMQError as error:
-            raise WireError(f"{url} is not an address that can be dialled: {error}") from error
+        self._socket.connect(self._url)
 
     def __repr__(self) -> str:
         return f"<ZmqDialer {self._url} · {'up' if self._up else 'down'}>"
@@ -325,16 +177,27 @@ class ZmqDialer(ZmqLink):
         """See Link."""
         return self._url
 
-    def _send(self, peer: str, frames: Frames) -> None:
-        self._socket.send_multipart(frames, copy=False)
+    def _head(self, peer: str) -> bytes | None:
+        return self._name
 
     def _read_one(self, frames: list[Any]) -> None:
-        self.handler.received(self, "", frames)
+        self._hand_over("", frames)
 
     def _event(self, event: int, value: int) -> None:
         if event & _REFUSED:
-            log.warning("%s refused this key (%s)", self._url, self.keys.owner)
-        up = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
-        if up != self._up:
-            self._up = up
-            self.handler.peer_changed(self, "", up)
+            if not self._was_refused:
+                log.warning("%s refused the key of %s", self._url, self.keys.owner)
+            self._was_refused = True
+        elif event == zmq.EVENT_DISCONNECTED:
+            self._broken = self._up
+        elif not self.closed:
+            self._settle()
+            self._up, self._was_refused = True, False
+            # The greeting: the other end learns that this cell is there, even if it has nothing to say.
+            self._send("", [])
+            self._tell("", True)
+
+    def _settle(self) -> None:
+        if self._broken:
+            self._broken = self._up = False
+            self._tell("", False)

@@ -49,6 +49,11 @@ def test_a_bare_srun_is_told_every_resource():
     ]
 
 
+@pytest.mark.parametrize("asked", ["-n 8", "-n8", "--ntasks=8", "--ntasks 8", "--ntasks-per-node=4"])
+def test_tasks_that_are_ranks_share_the_cpus_of_the_job(asked: str):
+    assert "--cpus-per-task=1" in step_words(split(f"srun {asked}", JOB), JOB)
+
+
 def test_what_the_user_says_to_srun_is_left_alone():
     words = step_words(split("srun -N1 --ntasks=3 --export=NONE torchrun", JOB), JOB)
 
@@ -68,7 +73,9 @@ def test_torchrun_gets_a_static_rendezvous_where_it_names_none():
 
 
 def test_rendezvous_flags_of_the_user_win_in_either_spelling():
-    words = rank_words(["torchrun", "--rdzv_endpoint=h:1", "--rdzv_backend=c10d", "--nnodes=9"], "py", None, NODE)
+    words = rank_words(
+        ["torchrun", "--rdzv_endpoint=h:1", "--rdzv_backend=c10d", "--nnodes=9"], "py", None, NODE
+    )
 
     assert not [word for word in words if word.startswith(("--master", "--rdzv-backend"))]
     assert "--nnodes=2" not in words

@@ -8,7 +8,7 @@ from typing import Any
 
 from fox_hpc.call import Fault, Pending, Reply
 from fox_hpc.errors import RemoteError
-from fox_hpc.site.ranks import Together
+from fox_hpc.site.together import Together
 
 
 class Later:

@@ -1,0 +1,79 @@
+"""Together: one call on all ranks of a site, as rank 0 sees it. Pure but for the events that come in."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from ..call import Fault, Pending, Reply
+from ..errors import RemoteError
+
+#: After a rank raised, the others have this long to come out by themselves.
+GRACE_S = 1.5
+
+
+def fault_of(error: BaseException, rank: int) -> Fault:
+    """Describe what a rank raised; a RemoteError already says which one."""
+    if isinstance(error, RemoteError):
+        return Fault(
+            "remote",
+            error.type_name,
+            error.message,
+            traceback=error.traceback,
+            rank=error.rank,
+            host=error.host,
+        )
+    return Fault.from_exception(error, rank=rank, host=socket.gethostname())
+
+
+class Together:
+    """One call on all ranks, as rank 0 sees it: whose answer counts, and when to give up.
+
+    Args:
+        on_stuck: called on the I/O thread with the fault, when a rank has raised and others stay inside.
+    """
+
+    def __init__(
+        self,
+        pending: list[Pending],
+        call_later: Callable[[float, Callable[[], None]], object],
+        on_stuck: Callable[[Fault], None],
+    ) -> None:
+        self._pending, self._call_later, self._on_stuck = pending, call_later, on_stuck
+        self._lock = threading.Lock()
+        self._first: Fault | None = None
+        self._out = 0
+        self._all_out = threading.Event()
+        self._faults = 0
+        for one in pending:
+            one.future.add_done_callback(self._came_out)
+
+    def finish(self, own: Reply) -> tuple[Reply, bool]:
+        """Rank 0 has come out with `own`; wait for the others. Returns the answer and whether all agree."""
+        self._count(own.fault)
+        self._all_out.wait()
+        if self._first is None:
+            return own, True
+        return Reply(fault=self._first), self._faults == len(self._pending) + 1
+
+    def _came_out(self, future: Future[Any]) -> None:
+        error = future.exception()
+        self._count(fault_of(error, 0) if error is not None else None)
+
+    def _count(self, fault: Fault | None) -> None:
+        with self._lock:
+            self._out += 1
+            if fault is not None:
+                self._faults += 1
+                if self._first is None:
+                    self._first = fault
+                    self._call_later(GRACE_S, self._look)
+            if self._out == len(self._pending) + 1:
+                self._all_out.set()
+
+    def _look(self) -> None:
+        if not self._all_out.is_set() and self._first is not None:
+            self._on_stuck(self._first)

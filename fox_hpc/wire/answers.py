@@ -1,0 +1,100 @@
+"""Answers: the called side's memory, which makes sure that a call runs once. Pure: it sends nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..call import Call
+
+#: So many calls that were settled are remembered, lest a late copy of one runs it again.
+REMEMBERED = 4096
+
+
+@dataclass(eq=False)
+class Incoming:
+    """A call that came to this cell."""
+
+    id: str
+    origin: str
+    call: Call
+    frames: list[Any]
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that is kept until the caller has it."""
+
+    target: str
+    frames: list[Any]
+
+
+class Answers:
+    """Each call is to do, then answered, then settled; it never goes back. For use from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[str, Incoming] = {}
+        self._kept: dict[str, Answer] = {}
+        self._settled: OrderedDict[str, None] = OrderedDict()
+
+    def take(self, id: str, origin: str, frames: list[Any]) -> Incoming | Answer | None:
+        """A call came: give it to be run, or the answer that it has, or None if there is nothing to do."""
+        with self._lock:
+            if id in self._kept:
+                return self._kept[id]
+            if id in self._running or id in self._settled:
+                return None
+            incoming = self._running[id] = Incoming(id, origin, Call(""), frames)
+            return incoming
+
+    def answer(self, incoming: Incoming, answer: Answer) -> bool:
+        """Keep the answer to a call; False if it had one, or if nobody waits for it any more."""
+        with self._lock:
+            if self._running.pop(incoming.id, None) is None:
+                return False
+            if incoming.cancelled.is_set():
+                self._settle(incoming.id)
+                return False
+            self._kept[incoming.id] = answer
+            return True
+
+    def acknowledged(self, id: str) -> None:
+        """The caller has its answer."""
+        with self._lock:
+            if self._kept.pop(id, None) is not None:
+                self._settle(id)
+
+    def cancel(self, id: str) -> None:
+        """The caller waits no more: a call that runs is told, an answer that is kept is dropped."""
+        with self._lock:
+            running = self._running.get(id)
+            if running is not None:
+                running.cancelled.set()
+            elif self._kept.pop(id, None) is not None:
+                self._settle(id)
+
+    def wanted(self, incoming: Incoming) -> bool:
+        """Tell whether a call that has not begun is still to be run; one that was cancelled is settled."""
+        with self._lock:
+            if incoming.cancelled.is_set() and self._running.pop(incoming.id, None) is not None:
+                self._settle(incoming.id)
+            return incoming.id in self._running
+
+    def _settle(self, id: str) -> None:
+        self._settled[id] = None
+        if len(self._settled) > REMEMBERED:
+            self._settled.popitem(last=False)
+
+    def running(self) -> list[Incoming]:
+        """Give the calls that have no answer."""
+        with self._lock:
+            return list(self._running.values())
+
+    def kept(self) -> list[Answer]:
+        """Give the answers that nobody acknowledged."""
+        with self._lock:
+            return list(self._kept.values())

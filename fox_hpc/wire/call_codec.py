@@ -1,0 +1,62 @@
+"""Calls and replies as frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..call import Call, Fault, Reply
+from ..errors import CodecError
+from . import blob, codec
+
+
+def write_call(call: Call) -> list[Any]:
+    """Encode what the target needs of a call; raises CodecError with the argument's path."""
+    head = [call.func, call.caller, call.ranks]
+    return codec.encode({"head": head, "args": list(call.args), "kwargs": dict(call.kwargs)})
+
+
+def read_call(frames: list[Any]) -> Call:
+    """Decode a call's frames.
+
+    Raises:
+        CodecError: they are not a call, or hold a class that is not registered here.
+    """
+    value = codec.decode(frames)
+    try:
+        func, caller, ranks = value["head"]
+        args, kwargs = value["args"], value["kwargs"]
+    except (TypeError, KeyError, ValueError) as error:
+        raise CodecError("$", f"this is not a call ({error!r})") from error
+    texts = isinstance(func, str) and isinstance(caller, str) and ranks in ("all", "zero")
+    if not (texts and isinstance(args, list) and isinstance(kwargs, dict)):
+        raise CodecError("$", "this is not a call (a part has the wrong type)")
+    return Call(func, tuple(args), kwargs, caller=caller, ranks=ranks)
+
+
+def write_reply(reply: Reply) -> list[Any]:
+    """Encode a reply, to be kept: what the function's owner does to his arrays later does not change it."""
+    if reply.fault is None:
+        try:
+            return blob.hold(codec.encode({"fault": None, "result": reply.value}))
+        except CodecError as error:
+            reply = Reply(fault=Fault.from_exception(error))
+    assert reply.fault is not None
+    fault = {name: _plain(value) for name, value in msgspec.to_builtins(reply.fault).items()}
+    return codec.encode({"fault": fault, "result": None})
+
+
+def _plain(value: Any) -> Any:
+    # File names in messages and tracebacks may hold bytes that are no text.
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def read_reply(frames: list[Any]) -> Reply:
+    """Decode a reply's frames; raises CodecError as `read_call` does."""
+    value = codec.decode(frames)
+    try:
+        fault, result = value["fault"], value["result"]
+        return Reply(result, msgspec.convert(fault, Fault) if fault is not None else None)
+    except (TypeError, KeyError, msgspec.ValidationError) as error:
+        raise CodecError("$", f"this is not a reply ({error})") from error

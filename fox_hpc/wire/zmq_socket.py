@@ -1,0 +1,134 @@
+"""What listening and dialling links over ZeroMQ share: one socket, its monitor, and how both are read."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from typing import Any
+
+import zmq
+import zmq.utils.monitor
+
+from ..errors import LinkClosed
+from .keys import Keys
+from .link import Frames, Handler
+from .zmq_loop import LINGER_S, ZmqLoop
+
+log = logging.getLogger(__name__)
+
+#: Make names unique in this process.
+numbers = itertools.count(1)
+
+
+class ZmqLink:
+    """What listening and dialling links share; see link.Link."""
+
+    def __init__(self, io: ZmqLoop, handler: Handler, keys: Keys, kind: int) -> None:
+        self.io, self.handler, self.keys = io, handler, keys
+        self.closed = False
+        self._socket: Any = io.context.socket(kind)
+        self._monitor: Any = io.context.socket(zmq.PAIR)
+
+    def _configure(self, events: int) -> None:
+        """Set what both kinds of link have; raises ZMQError or ValueError."""
+        self._socket.linger = 0
+        self._socket.sndhwm = self._socket.rcvhwm = 0
+        self._socket.curve_secretkey = self.keys.secret.encode()
+        self._socket.curve_publickey = self.keys.public.encode()
+        self._socket.setsockopt(zmq.HEARTBEAT_IVL, self.io.heartbeat_ms)
+        self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, self.io.dead_after_ms)
+        self._socket.setsockopt(zmq.HEARTBEAT_TTL, self.io.dead_after_ms)
+        # Not get_monitor_socket: its queue is bounded, and a full one would stop libzmq's own thread.
+        address = f"inproc://fox-monitor-{next(numbers)}"
+        self._socket.monitor(address, events)
+        self._monitor.rcvhwm = 0
+        self._monitor.connect(address)
+
+    @property
+    def url(self) -> str:
+        """See Link."""
+        raise NotImplementedError
+
+    def open(self) -> None:
+        """Begin to read; on the I/O thread."""
+        if not self._socket.closed:
+            self.io.watch(self._monitor, self._read_monitor)
+            self.io.watch(self._socket, self._read_all)
+
+    def send(self, peer: str, frames: Frames) -> None:
+        """See Link."""
+        if self.closed:
+            raise LinkClosed(f"{self!r} is closed")
+        self.io.call_soon(lambda: self._send(peer, frames))
+
+    def close(self) -> None:
+        """See Link."""
+        self.closed = True
+        self.io.call_soon(lambda: self.shut(int(LINGER_S * 1000)))
+
+    def shut(self, linger_ms: int) -> None:
+        """Close the sockets; on the I/O thread, or before the link was opened."""
+        self.closed = True
+        if not self._socket.closed:
+            for source in (self._socket, self._monitor):
+                self.io.unwatch(source)
+            self._socket.disable_monitor()
+            self._monitor.close(0)
+            self._socket.close(linger_ms)
+        if self in self.io.links:
+            self.io.links.remove(self)
+
+    def _send(self, peer: str, frames: Frames) -> None:
+        head = None if self._socket.closed else self._head(peer)
+        try:
+            if head is None:
+                raise zmq.Again
+            self._socket.send_multipart([head, *frames], zmq.NOBLOCK, copy=False)
+        except (zmq.Again, zmq.ZMQError) as error:
+            if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
+                raise
+            log.debug("%r: nobody is there, a message to %s is dropped", self, peer or "it")
+
+    def _read_all(self) -> None:
+        # A bounded batch, so that one busy link does not keep the others waiting.
+        for _ in range(64):
+            if self.closed:
+                return
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                self._settle()
+                return
+            self._read_one(frames)
+
+    def _read_monitor(self) -> None:
+        self._take_events()
+        # What a peer sent before it went is told before its going: that waits until nothing is to be read.
+        if not self.closed and not self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            self._settle()
+
+    def _take_events(self) -> None:
+        while self._monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            event = zmq.utils.monitor.recv_monitor_message(self._monitor)
+            self._event(int(event["event"]), int(event["value"]))
+
+    def _tell(self, peer: str, up: bool) -> None:
+        if not self.closed:
+            self.io.guarded(lambda: self.handler.peer_changed(self, peer, up))
+
+    def _hand_over(self, peer: str, frames: list[Any]) -> None:
+        self.io.guarded(lambda: self.handler.received(self, peer, frames))
+
+    def _head(self, peer: str) -> bytes | None:
+        """Give the first frame of a message to a peer, None if there is no such peer."""
+        raise NotImplementedError
+
+    def _read_one(self, frames: list[Any]) -> None:
+        raise NotImplementedError
+
+    def _event(self, event: int, value: int) -> None:
+        raise NotImplementedError
+
+    def _settle(self) -> None:
+        """Tell which peers are down: everything that came from them has been read."""
+        raise NotImplementedError
