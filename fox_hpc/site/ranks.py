@@ -23,6 +23,7 @@ from ..errors import FoxError, LinkClosed
 from ..hpc.probe import candidate_hosts
 from ..spec import write_atomically
 from ..wire import channel, codec, envelope
+from ..wire.call_codec import write_reply
 from ..wire.cell import Cell, Incoming, worker_cell
 from ..wire.keys import Keys
 from ..wire.link import Link
@@ -32,6 +33,8 @@ from .uplink import wait_until
 
 log = logging.getLogger(__name__)
 
+#: Past models that rank 0 keeps for ranks that lag behind; the newest two are always kept.
+HISTORY_BYTES = 64 * 2**20
 #: At the end, rank 0 waits this long for the others.
 PART_S = 30.0
 #: All ranks of a job are there, or the job cannot start.
@@ -45,6 +48,21 @@ class Meeting(msgspec.Struct):
 
     urls: tuple[str, ...]
     world_size: int
+
+
+TOO_LATE = write_reply(
+    Reply(
+        fault=Fault(
+            "remote",
+            "FoxError",
+            "rank 0 is several models ahead of this rank: call receive() on every rank in every round",
+        )
+    )
+)
+
+
+def _size(frames: list[Any]) -> int:
+    return sum(map(len, frames))
 
 
 class RankLead:
@@ -70,7 +88,7 @@ class RankLead:
     ) -> None:
         self.world_size, self._site = world_size, site
         self._on_log, self._on_failed = on_log, on_failed
-        self._models: dict[int, Any] = {}
+        self._models: dict[int, list[Any]] = {}
         self._asked: list[Incoming] = []
         self._joined: set[str] = set()
         self._left: set[str] = set()
@@ -123,10 +141,13 @@ class RankLead:
     # ModelShare of the Client API.
 
     def put(self, seq: int, model: Any) -> None:
-        """Give the seq-th model to the ranks that ask for it; the one before is kept for late ones."""
+        """Give the seq-th model to the ranks that ask for it; past ones are kept for late ranks."""
+        # Copied now: this rank's training goes on to change its arrays.
+        frames = write_reply(Reply(model))
         with self._lock:
-            self._models = {old: kept for old, kept in self._models.items() if old >= seq - 1}
-            self._models[seq] = model
+            self._models[seq] = frames
+            while len(self._models) > 2 and sum(map(_size, self._models.values())) > HISTORY_BYTES:
+                del self._models[min(self._models)]
         self._answer_questions()
 
     def get(self, seq: int, timeout: float | None) -> Any:
@@ -149,16 +170,9 @@ class RankLead:
             ready = [one for one in self._asked if one.call.args[0] <= newest]
             self._asked = [one for one in self._asked if one not in ready]
         for incoming in ready:
-            self._cell.reply(incoming, self._model_reply(incoming.call.args[0]))
-
-    def _model_reply(self, seq: int) -> Reply:
-        with self._lock:
-            if seq in self._models:
-                return Reply(self._models[seq])
-        late = FoxError(
-            f"model {seq} was asked for after rank 0 had gone on: call receive() on every rank each round"
-        )
-        return Reply(fault=Fault.from_exception(late))
+            with self._lock:
+                frames = self._models.get(incoming.call.args[0], TOO_LATE)
+            self._cell.reply_encoded(incoming, frames)
 
 
 class RankFollower:

@@ -269,7 +269,10 @@ class Cell:
 
         A value that cannot travel becomes a fault.
         """
-        payload = write_reply(reply)
+        self.reply_encoded(incoming, write_reply(reply))
+
+    def reply_encoded(self, incoming: Incoming, payload: list[Any]) -> None:
+        """Like `reply`, with the frames that `write_reply` made."""
         head = self._head("reply", incoming.id, incoming.origin)
         answer = Answer(incoming.origin, [head, *payload])
         if self._answers.answer(incoming, answer):

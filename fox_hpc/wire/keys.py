@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import zmq
@@ -34,8 +33,8 @@ class Keys(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"<Keys of {self.owner}>"
 
-    def __rich_repr__(self) -> Iterator[str]:
-        yield self.owner
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("owner", self.owner)]
 
 
 def make_keys(folder: Path, owners: list[str]) -> None:

@@ -123,7 +123,7 @@ class MemoryIo:
 
     def _connect(self, url: str, name: str, link: MemoryLink) -> None:
         there = self._listening.get(url)
-        if there is not None and not link.closed and there.others.get(name) is not link:
+        if there is not None and not link.gone and there.others.get(name) is not link:
             self._break(url, name)
             there.others[name], link.others[""] = link, there
             there.tell(name, True)
@@ -139,6 +139,7 @@ class MemoryIo:
 
     def leave(self, link: MemoryLink) -> None:
         """Forget a closed link; on the I/O thread."""
+        link.gone = True
         for peer in list(link.others):
             self._break(link.url, peer or link.name)
         if self._listening.get(link.url) is link:
@@ -152,7 +153,9 @@ class MemoryLink:
 
     def __init__(self, io: MemoryIo, url: str, name: str, handler: Handler) -> None:
         self.others: dict[str, MemoryLink] = {}
-        self.name, self.handler, self.closed = name, handler, False
+        self.name, self.handler = name, handler
+        #: `closed` refuses what comes now, `gone` has let out what was sent before.
+        self.closed = self.gone = False
         self._io, self._url = io, url
 
     def __repr__(self) -> str:

@@ -27,7 +27,7 @@ def first_reachable(urls: Sequence[str], keys: Keys, server_key: str, *, timeout
     """
     probe = _Probe(keys, server_key)
     try:
-        for url in urls:
+        for url in dict.fromkeys(urls):
             probe.dial(url)
         return probe.first(time.monotonic() + timeout_s)
     finally:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import zmq
 
@@ -27,6 +27,8 @@ from .zmq_peers import Peer, Peers
 from .zmq_socket import ZmqLink, numbers
 
 log = logging.getLogger(__name__)
+
+L = TypeVar("L", bound=ZmqLink)
 
 _REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 
@@ -54,9 +56,7 @@ class ZmqIo(ZmqLoop):
         Raises:
             WireError: nothing can listen there.
         """
-        link = ZmqListener(self, handler, keys, allowed)
-        self._add(link, lambda: link.bind(host, port))
-        return link
+        return self._open(lambda: ZmqListener(self, handler, keys, allowed, host, port))
 
     def dial(self, url: str, name: str, handler: Handler, keys: Keys, server_key: str) -> ZmqDialer:
         """Make a link to a listening one, as the cell of that name; it connects again by itself.
@@ -64,46 +64,45 @@ class ZmqIo(ZmqLoop):
         Raises:
             WireError: the url is none.
         """
-        link = ZmqDialer(self, url, name, handler, keys)
-        self._add(link, lambda: link.connect(server_key))
-        return link
+        return self._open(lambda: ZmqDialer(self, url, name, handler, keys, server_key))
 
-    def _add(self, link: ZmqLink, start: Callable[[], None]) -> None:
+    def _open(self, make: Callable[[], L]) -> L:
         with self.lock:
+            if self.closed:
+                raise LinkClosed("the I/O thread has ended")
+            link = make()
             try:
-                if self.closed:
-                    raise LinkClosed("the I/O thread has ended")
-                start()
+                link.start()
             except (zmq.ZMQError, ValueError) as error:
+                # A socket that stays open would keep the context from ending.
                 link.shut(0)
                 raise WireError(f"{link!r} cannot be opened: {error}") from error
-            except LinkClosed:
-                link.shut(0)
-                raise
             self.links.append(link)
         self.call_soon(link.open)
+        return link
 
 
 class ZmqListener(ZmqLink):
     """A ROUTER that many cells dial."""
 
-    def __init__(self, io: ZmqIo, handler: Handler, keys: Keys, allowed: Mapping[str, str]) -> None:
+    def __init__(
+        self, io: ZmqIo, handler: Handler, keys: Keys, allowed: Mapping[str, str], host: str, port: int
+    ) -> None:
         super().__init__(io, handler, keys, zmq.ROUTER)
         self._peers = Peers(self._tell)
         self._domain = f"{keys.owner}-{next(numbers)}".encode()
-        self._host, self.port = "", 0
-        self._allowed = allowed
+        self._host, self.port, self._allowed = host, port, allowed
 
-    def bind(self, host: str, port: int) -> None:
-        """Begin to listen; raises ZMQError or ValueError."""
-        self._host, self.port = host, port
+    def start(self) -> None:
+        """See ZmqLink."""
         self._configure(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED)
         self.io.allow(self._domain, self._allowed)
         self._socket.curve_server = True
         self._socket.zap_domain = self._domain
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._socket.ipv6 = ":" in host
-        self._socket.bind(f"tcp://{f'[{host}]' if ':' in host else host}:{port or '*'}")
+        self._socket.ipv6 = ":" in self._host
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self._socket.bind(f"tcp://{host}:{self.port or '*'}")
         self.port = int(bytes(self._socket.last_endpoint).rsplit(b":", 1)[1])
 
     def __repr__(self) -> str:
@@ -155,15 +154,15 @@ class ZmqListener(ZmqLink):
 class ZmqDialer(ZmqLink):
     """A DEALER that dials one listening link, and dials again when the connection breaks."""
 
-    def __init__(self, io: ZmqIo, url: str, name: str, handler: Handler, keys: Keys) -> None:
+    def __init__(self, io: ZmqIo, url: str, name: str, handler: Handler, keys: Keys, server_key: str) -> None:
         super().__init__(io, handler, keys, zmq.DEALER)
-        self._url, self._name = url, name.encode()
+        self._url, self._name, self._server_key = url, name.encode(), server_key
         self._up = self._broken = self._was_refused = False
 
-    def connect(self, server_key: str) -> None:
-        """Begin to dial; raises ZMQError or ValueError."""
+    def start(self) -> None:
+        """See ZmqLink."""
         self._configure(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _REFUSED)
-        self._socket.curve_serverkey = server_key.encode()
+        self._socket.curve_serverkey = self._server_key.encode()
         self._socket.ipv6 = "[" in self._url
         self._socket.reconnect_ivl = 100
         self._socket.reconnect_ivl_max = 5000

@@ -29,6 +29,10 @@ class ZmqLink:
         self._socket: Any = io.context.socket(kind)
         self._monitor: Any = io.context.socket(zmq.PAIR)
 
+    def start(self) -> None:
+        """Begin to listen or to dial; raises ZMQError or ValueError."""
+        raise NotImplementedError
+
     def _configure(self, events: int) -> None:
         """Set what both kinds of link have; raises ZMQError or ValueError."""
         self._socket.linger = 0

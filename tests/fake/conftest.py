@@ -74,8 +74,13 @@ def shell(cluster: FakeCluster, tmp_path: Path) -> Iterator[Shell]:
     """An empty cluster: what a test leaves is cancelled behind it."""
     shell = Shell(cluster, tmp_path)
     yield shell
-    shell.run("scancel -u root; scancel --me; scontrol update nodename=node[1-4] state=resume")
+    shell.run("scancel -t pending; scancel -t running; scontrol update nodename=node[1-4] state=resume")
     shell.until(lambda: not shell.out("squeue -h"), "an empty queue")
+
+
+@pytest.fixture(scope="session")
+def shell_class() -> type[Shell]:
+    return Shell
 
 
 @pytest.fixture

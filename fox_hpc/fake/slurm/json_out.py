@@ -15,7 +15,7 @@ from fox_hpc.fake.slurm.words import cpu_count, node_count, shown_state, tres_te
 
 def squeue_json(engine: Engine) -> str:
     return _document(
-        "openapi/v0.0.38", "jobs", [_job(j) for j in engine.jobs.values() if engine.remembers(j)]
+        "openapi/v0.0.38", "jobs", [_job(engine, j) for j in engine.jobs.values() if engine.remembers(j)]
     )
 
 
@@ -63,7 +63,7 @@ def _document(plugin: str, name: str, values: list[dict[str, Any]]) -> str:
     return json.dumps({"meta": meta, "errors": [], name: values}, indent=2) + "\n"
 
 
-def _job(job: Job) -> dict[str, Any]:
+def _job(engine: Engine, job: Job) -> dict[str, Any]:
     want, values = job.want, job_values(job)
     paths = {name: expand_pattern(text, values) for name, text in
              (("out", job.stdout), ("err", job.stderr), ("in", job.stdin))}  # fmt: skip
@@ -73,7 +73,7 @@ def _job(job: Job) -> dict[str, Any]:
         "account": job.account, "array_job_id": array.job_id if array else 0,
         "array_task_id": array.index if array else None, "array_max_tasks": array.throttle if array else 0,
         "array_task_string": "", "batch_flag": job.batch, "batch_host": job.nodes[0] if job.nodes else "",
-        "cluster": "fox", "command": job.command, "comment": job.comment, "cpus": cpu_count(job),
+        "cluster": engine.config.name, "command": job.command, "comment": job.comment, "cpus": cpu_count(job),
         "cpus_per_task": want.cpus_per_task or None, "current_working_directory": job.workdir,
         "dependency": "" if needs == "(null)" else needs, "derived_exit_code": job.derived_code,
         "eligible_time": int(job.eligible), "end_time": int(end_time(job)), "excluded_nodes": compress(want.exclude),
@@ -81,7 +81,7 @@ def _job(job: Job) -> dict[str, Any]:
         "group_id": job.gid, "group_name": job.group, "job_id": job.id,
         "job_resources": {"nodes": compress(job.nodes), "allocated_cores": sum(s.cpus for s in job.shares),
                           "allocated_hosts": len(job.nodes)} if job.shares else {},
-        "job_state": shown_state(job), "memory_per_cpu": want.mem_per_cpu_mb or None,
+        "job_state": shown_state(job), "memory_per_cpu": None if want.mem_mb else want.mem_per_cpu_mb or engine.config.default_mem_per_cpu_mb,
         "memory_per_node": want.mem_mb or None, "name": job.name, "nice": job.nice or None,
         "node_count": node_count(job), "nodes": compress(job.nodes), "partition": job.queue,
         "priority": job.priority, "qos": job.qos, "requeue": job.may_requeue,
