@@ -36,8 +36,12 @@ def test_tracked_values_of_all_places_arrive(env: ExecEnv):
     run.result(60)
 
     rows = sorted(run.scalars())
-    assert [row for row in rows if row[0] == "server"] == [("server", "mean", n, 1.5 * (n + 1)) for n in range(3)]
-    assert [row for row in rows if row[0] == "site-2"] == [("site-2", "calls", n, float(n)) for n in (1, 2, 3)]
+    assert [row for row in rows if row[0] == "server"] == [
+        ("server", "mean", n, 1.5 * (n + 1)) for n in range(3)
+    ]
+    assert [row for row in rows if row[0] == "site-2"] == [
+        ("site-2", "calls", n, float(n)) for n in (1, 2, 3)
+    ]
 
 
 def test_init_runs_before_and_final_after_everything_else(env: ExecEnv):
@@ -83,7 +87,13 @@ def wait_for(condition: Any, timeout_s: float = 60.0) -> None:
 
 
 def boom(site: str) -> tuple[str, dict[str, Any]]:
-    facts = {"site": site, "func": "boom", "type_name": "ValueError", "message": f"bad day at {site}", "rank": 0}
+    facts = {
+        "site": site,
+        "func": "boom",
+        "type_name": "ValueError",
+        "message": f"bad day at {site}",
+        "rank": 0,
+    }
     return "RemoteError", facts
 
 

@@ -83,7 +83,9 @@ def start_alone(kind: str, folder: Path) -> tuple[subprocess.Popen[bytes], Path]
         "env = PocEnv(2, sys.argv[3]) if sys.argv[2] == 'poc' else HpcEnv(2, 'fake-slurm', sys.argv[3]);"
         "recipe('hang').execute(env).result()"
     )
-    child = subprocess.Popen([sys.executable, "-c", code, str(HERE), kind, str(folder)], stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(HERE), kind, str(folder)], stderr=subprocess.DEVNULL
+    )
     wait_for(lambda: any(sites_wait(run) for run in folder.iterdir()))
     return child, next(folder.iterdir())
 
