@@ -19,8 +19,8 @@ from types import TracebackType
 from typing import Any
 
 from fox_hpc.fake import processes
-from fox_hpc.fake.client import SPOOL, connect
 from fox_hpc.fake.jobs import Config
+from fox_hpc.fake.line import SPOOL, connect
 
 PROGRAMS = {"slurm": ("sbatch", "squeue", "sacct", "scancel", "srun", "scontrol", "sinfo")}
 START_TIMEOUT_S = 20.0

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from fox_hpc.fake import processes
-from fox_hpc.fake.client import Line
 from fox_hpc.fake.engine import Engine
 from fox_hpc.fake.jobs import Config
+from fox_hpc.fake.line import Line
 from fox_hpc.fake.loop import Loop
 from fox_hpc.fake.request import Refused, Request
 from fox_hpc.fake.slurm.face import SlurmFace
@@ -91,7 +91,7 @@ class Controller:
         self.folder, self._lifeline = folder, lifeline
         self.config = Config.from_mapping(json.loads((folder / "config.json").read_text()))
         self.loop = Loop()
-        self._face = FACES[self.config.dialect]()
+        self._face = FACES[self.config.dialect](self.config, folder)
         self.engine = Engine(self.config, folder, self.loop, self._face)
         self._written_at = 0.0
         self._socket_folder: str | None = None
@@ -148,7 +148,7 @@ class Controller:
             return
         self.engine.changed = False
         self._written_at = time.monotonic()
-        _replace(self.folder / "state.json", json.dumps(self.engine.summary(), indent=1))
+        _replace(self.folder / "state.json", json.dumps(_summary(self.engine), indent=1))
 
     def _clean(self) -> None:
         while processes.kill_cluster(self.engine.runner.cluster, family=True):
@@ -166,6 +166,16 @@ def _replace(path: Path, text: str) -> None:
     half = path.with_name(path.name + ".new")
     half.write_text(text)
     half.replace(path)
+
+
+def _summary(engine: Engine) -> dict[str, Any]:
+    """What stands in the spool's state file, for people who look."""
+    shown = ("id", "name", "state", "completing", "reason", "nodes", "code", "signal", "submitted", "started",
+             "ended", "restarts")  # fmt: skip
+    return {
+        "nodes": {name: "up" if node.available else "down" for name, node in engine.nodes.items()},
+        "jobs": {job.public_id: {name: getattr(job, name) for name in shown} for job in engine.jobs.values()},
+    }
 
 
 def _user_name(uid: int) -> str:

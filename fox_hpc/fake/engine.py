@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from fox_hpc.fake import jobs as states
 from fox_hpc.fake.jobs import QUEUES, ArrayPart, Config, Job, Node, Queue, Run, Share, Step
@@ -114,31 +113,21 @@ class Engine:
             self._for_start.pop(job.id)()
 
     def _set_timers(self, job: Job) -> None:
-        run = (job.restarts, job.started)
-
-        def if_still_running(action: Callable[[], None]) -> Callable[[], None]:
-            return lambda: (
-                action() if job.state == states.RUNNING and (job.restarts, job.started) == run else None
-            )
-
+        """Limit and warning; they count for this run and this limit only."""
+        run = (job.started, job.limit_s)
         scale, left = self.config.time_scale, job.started - self.now()
-        self.loop.later(left + job.limit_s * scale, if_still_running(lambda: self._at_limit(job)))
+
+        def at(delay_s: float, action: Callable[[], None]) -> None:
+            def act() -> None:
+                if job.state == states.RUNNING and (job.started, job.limit_s) == run:
+                    action()
+
+            self.loop.later(left + delay_s * scale, act)
+
         if job.warn:
-            warn = job.warn
-            lead = min(warn.lead_s, job.limit_s) * scale
-            target = "batch" if warn.batch_only else "steps"
-            send = if_still_running(lambda: self.runner.signal(job, warn.signal, target))
-            self.loop.later(left + job.limit_s * scale - lead, send)
-
-    def _at_limit(self, job: Job) -> None:
-        if job.started + job.limit_s * self.config.time_scale > self.now() + 0.01:
-            self._set_limit_again(job)
-            return
-        self.end(job, states.TIMEOUT, "TimeLimit", note=" DUE TO TIME LIMIT")
-
-    def _set_limit_again(self, job: Job) -> None:
-        """The limit was raised while the job ran."""
-        self._set_timers(job)
+            number, target = job.warn.signal, "batch" if job.warn.batch_only else "steps"
+            at(max(0.0, job.limit_s - job.warn.lead_s), lambda: self.runner.signal(job, number, target))
+        at(job.limit_s, lambda: self.end(job, states.TIMEOUT, "TimeLimit", note=" DUE TO TIME LIMIT"))
 
     def set_limit(self, job: Job, limit_s: float) -> None:
         job.limit_s = limit_s
@@ -217,14 +206,14 @@ class Engine:
             self.end(job, states.NODE_FAIL, "NodeDown", note=note)
         self.reschedule()
 
-    def ended(self, job: Job, code: int, number: int, reason: str = "") -> None:
+    def ended(self, job: Job, code: int, number: int) -> None:
         """The job's own process ended: code, or the signal that killed it."""
         job.code, job.signal = code, number
         if job.state != states.RUNNING:
             return
         ok = not code and not number
         job.state = states.COMPLETED if ok else states.FAILED
-        job.reason = reason or ("None" if ok else "JobLaunchFailure" if number else "NonZeroExitCode")
+        job.reason = "None" if ok else "JobLaunchFailure" if number else "NonZeroExitCode"
         # A preempted job that ends by itself within its grace time has ended: it is not put back.
         job.requeue_after_end = False
         job.completing, job.ended = True, self.now()
@@ -290,18 +279,3 @@ class Engine:
             known = [job for when, job in past if when <= seen_until]
             answers += known[-1:]
         return answers
-
-    def summary(self) -> dict[str, Any]:
-        """What stands in the spool's state file, for people who look."""
-        return {
-            "nodes": {n.name: "down" if n.down else "drained" if n.drained else "up" for n in self.nodes.values()},
-            "jobs": {
-                job.public_id: {
-                    "id": job.id, "name": job.name, "state": job.state, "completing": job.completing,
-                    "reason": job.reason, "nodes": job.nodes, "code": job.code, "signal": job.signal,
-                    "submitted": job.submitted, "started": job.started, "ended": job.ended,
-                    "restarts": job.restarts,
-                }
-                for job in self.jobs.values()
-            },
-        }  # fmt: skip

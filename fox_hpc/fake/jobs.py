@@ -70,7 +70,8 @@ class Config:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Config:
         """From JSON, whose lists were tuples."""
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        made: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return cls(**made)
 
 
 @dataclass
@@ -215,7 +216,6 @@ class Job:
     constraint: str = ""
     submit_host: str = ""
     submit_dir: str = ""
-    submit_line: str = ""
 
     state: str = PENDING
     reason: str = "None"

@@ -16,7 +16,7 @@ import threading
 import time
 from typing import IO, Any
 
-from fox_hpc.fake.client import Line
+from fox_hpc.fake.line import Line
 
 FORWARDED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGHUP)
 

@@ -8,15 +8,32 @@ import signal
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from fox_hpc.fake import processes
-from fox_hpc.fake.jobs import COMPLETED, FAILED, LAUNCH_FAILED, RUNNING, Job, Step
-
-if TYPE_CHECKING:
-    from fox_hpc.fake.engine import Engine
+from fox_hpc.fake.jobs import COMPLETED, FAILED, LAUNCH_FAILED, RUNNING, Config, Job, Step
+from fox_hpc.fake.loop import Loop
 
 LOOK_AGAIN_S = 0.03
+
+
+class Owner(Protocol):
+    """Who holds the jobs' state, and hears how their processes fared."""
+
+    config: Config
+    folder: Path
+    loop: Loop
+
+    def now(self) -> float: ...
+
+    def ended(self, job: Job, code: int, number: int) -> None:
+        """Hear that the job's own process ended."""
+
+    def released(self, job: Job) -> None:
+        """Hear that no process of the job is left."""
+
+    def note(self, job: Job) -> None:
+        """Hear that something about the job changed."""
 
 
 class Launcher(Protocol):
@@ -28,7 +45,7 @@ class Launcher(Protocol):
 class Face(Protocol):
     """What a dialect adds to a job that starts."""
 
-    def environ(self, engine: Engine, job: Job) -> dict[str, str]:
+    def environ(self, job: Job) -> dict[str, str]:
         """Give the environment of its script."""
 
     def file_name(self, job: Job, pattern: str) -> str:
@@ -52,7 +69,7 @@ class _Live:
 class Runner:
     """Acts for the engine, and tells it how things ended."""
 
-    def __init__(self, engine: Engine, face: Face) -> None:
+    def __init__(self, engine: Owner, face: Face) -> None:
         self._engine, self._face = engine, face
         self._live: dict[int, _Live] = {}
         self.cluster = engine.folder.name + "-" + os.urandom(4).hex()
@@ -89,7 +106,7 @@ class Runner:
             except OSError as error:
                 raise _NoOutput(error.errno, str(error)) from error
             live.stderr = os.dup(stderr)
-            env = {**self._face.environ(self._engine, job), processes.TAG: f"{self.cluster}:{job.id}",
+            env = {**self._face.environ(job), processes.TAG: f"{self.cluster}:{job.id}",
                    processes.NODE_TAG: job.nodes[0]}  # fmt: skip
             return subprocess.Popen(
                 [str(script), *job.args], stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=job.workdir,

@@ -59,21 +59,21 @@ def split(run_cmd: str | None, environ: Mapping[str, str]) -> LaunchLine:
 def step_words(line: LaunchLine, environ: Mapping[str, str]) -> list[str]:
     """Complete an `srun`: every resource is said outright (a bare srun guesses, and guesses wrong).
 
-    Left out by the user, a step gets one task on each node where torchrun makes the ranks, else the
-    job's own number of tasks. Source: srun(1); `--cpus-per-task` is not inherited since 22.05.
+    Left out by the user, a step gets one task on each node. Source: srun(1); `--cpus-per-task` is not inherited since 22.05.
     """
     if not line.step:
         return []
     nodes = environ.get("SLURM_NNODES", "1")
     cpus = int(nodes) * int(environ.get("SLURM_CPUS_PER_TASK", "1"))
+    tasks = _tasks(line.step[1:], int(nodes))
     wanted = {
         ("--nodes", "-N"): nodes,
-        ("--cpus-per-task", "-c"): str(max(1, cpus // _tasks(line.step[1:], int(nodes)))),
+        ("--cpus-per-task", "-c"): str(max(1, cpus // tasks)),
         ("--kill-on-bad-exit", "-K"): "1",
         ("--export",): "ALL",
     }
-    if line.inner:
-        wanted |= {("--ntasks", "-n"): nodes, ("--ntasks-per-node",): "1"}
+    # The job has one task on each node, for torchrun; a step of more would inherit that one.
+    wanted |= {("--ntasks", "-n"): str(tasks), ("--ntasks-per-node",): str(-(-tasks // int(nodes)))}
     extra = [f"{names[0]}={value}" for names, value in wanted.items() if not _has(line.step[1:], names)]
     return [*line.step, *extra]
 

@@ -51,7 +51,8 @@ class Ear:
         """Wait until something is true of what was heard; AssertionError if it does not come."""
         with self._changed:
             came = self._changed.wait_for(condition, timeout_s)
-        assert came, f"heard only {self.changes} and {len(self.messages)} messages"
+        if not came:
+            raise AssertionError(f"heard only {self.changes} and {len(self.messages)} messages")
 
     def wait_messages(self, count: int) -> None:
         """Wait until so many messages have come."""
@@ -60,3 +61,9 @@ class Ear:
     def wait_change(self, peer: str, up: bool, times: int = 1) -> None:
         """Wait until a peer has gone up or down so many times."""
         self.wait(lambda: self.changes.count((peer, up)) >= times)
+
+
+def expect(found: object, wanted: object) -> None:
+    """Compare; unlike a bare assert it tells both outside of pytest too."""
+    if found != wanted:
+        raise AssertionError(f"found {found!r:.500}, wanted {wanted!r:.500}")

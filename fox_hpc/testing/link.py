@@ -14,7 +14,7 @@ from typing import Protocol
 
 from ..errors import LinkClosed
 from ..wire.link import Frames, Handler, Link
-from .ear import Ear
+from .ear import Ear, expect
 
 
 class Net(Protocol):
@@ -51,6 +51,8 @@ def run_check(check: Callable[[Net], None], make_net: Callable[[], Net]) -> None
     net = make_net()
     try:
         check(net)
+    except AssertionError as error:
+        raise AssertionError(f"{check.__name__.replace('_', ' ')}: {error}") from error
     finally:
         net.close()
 
@@ -68,9 +70,9 @@ def messages_arrive_whole_and_in_order(net: Net) -> None:
     server.wait_messages(len(sent))
     client.wait_messages(len(sent))
 
-    assert [frames for _, frames in server.messages] == sent
-    assert [frames for _, frames in client.messages] == sent
-    assert {peer for peer, _ in server.messages} == {"site-1"}
+    expect([frames for _, frames in server.messages], sent)
+    expect([frames for _, frames in client.messages], sent)
+    expect({peer for peer, _ in server.messages}, {"site-1"})
 
 
 def handlers_run_on_one_thread(net: Net) -> None:
@@ -82,9 +84,9 @@ def handlers_run_on_one_thread(net: Net) -> None:
     net.call_soon(lambda: ran.note("ran"))
     ran.wait_messages(1)
 
-    assert server.threads == ran.threads
-    assert len(ran.threads) == 1
-    assert threading.current_thread().name not in ran.threads
+    expect(server.threads, ran.threads)
+    expect(len(ran.threads), 1)
+    expect(threading.current_thread().name in ran.threads, False)
 
 
 def each_peer_gets_its_own(net: Net) -> None:
@@ -98,7 +100,7 @@ def each_peer_gets_its_own(net: Net) -> None:
     for name, ear in ears.items():
         ear.wait_messages(1)
 
-        assert ear.messages == [("", [b"for", name.encode(), name.encode()])]
+        expect(ear.messages, [("", [b"for", name.encode(), name.encode()])])
 
 
 def what_is_sent_before_up_arrives_or_is_lost_whole(net: Net) -> None:
@@ -117,7 +119,7 @@ def what_is_sent_before_up_arrives_or_is_lost_whole(net: Net) -> None:
     for ear in (server, client):
         came = [frames for _, frames in ear.messages[:-1]]
 
-        assert came == [frames for frames in sent if frames in came]
+        expect(came, [frames for frames in sent if frames in came])
 
 
 def what_is_sent_to_a_stranger_is_dropped(net: Net) -> None:
@@ -136,7 +138,7 @@ def what_is_sent_to_a_stranger_is_dropped(net: Net) -> None:
     listening.send("site-2", [b"kept"])
     other.wait_messages(1)
 
-    assert other.messages == [("", [b"kept"])]
+    expect(other.messages, [("", [b"kept"])])
 
 
 def up_and_down_are_told_once(net: Net) -> None:
@@ -152,9 +154,9 @@ def up_and_down_are_told_once(net: Net) -> None:
     net.dial(listening.url, "site-2", last).send("", [b"end"])
     server.wait_messages(2)
 
-    assert server.changes == [("site-1", True), ("site-1", False), ("site-2", True)]
-    assert client.changes == [("", True)]
-    assert [peer for peer, _ in server.messages] == ["site-1", "site-2"]
+    expect(server.changes, [("site-1", True), ("site-1", False), ("site-2", True)])
+    expect(client.changes, [("", True)])
+    expect([peer for peer, _ in server.messages], ["site-1", "site-2"])
 
 
 def the_end_of_the_listening_side_is_told(net: Net) -> None:
@@ -167,7 +169,7 @@ def the_end_of_the_listening_side_is_told(net: Net) -> None:
     listening.close()
     client.wait_change("", False)
 
-    assert client.changes == [("", True), ("", False)]
+    expect(client.changes, [("", True), ("", False)])
 
 
 def a_new_connection_takes_over_the_name(net: Net) -> None:
@@ -181,8 +183,8 @@ def a_new_connection_takes_over_the_name(net: Net) -> None:
     listening.send("site-1", [b"x"])
     new.wait_messages(1)
 
-    assert server.changes == [("site-1", True), ("site-1", False), ("site-1", True)]
-    assert old.messages == []
+    expect(server.changes, [("site-1", True), ("site-1", False), ("site-1", True)])
+    expect(old.messages, [])
 
 
 def a_closed_link_refuses(net: Net) -> None:
@@ -227,7 +229,7 @@ def what_was_sent_before_closing_arrives(net: Net) -> None:
     dialling.close()
     server.wait_messages(100)
 
-    assert [frames[0] for _, frames in server.messages] == [b"%d" % i for i in range(100)]
+    expect([frames[0] for _, frames in server.messages], [b"%d" % i for i in range(100)])
 
 
 def timers_run_in_the_order_of_their_times(net: Net) -> None:
@@ -238,8 +240,8 @@ def timers_run_in_the_order_of_their_times(net: Net) -> None:
         net.call_later(delay_s, lambda name=name: heard.note(name))  # type: ignore[misc]
     heard.wait_messages(3)
 
-    assert [name for name, _ in heard.messages] == ["a", "b", "c"]
-    assert time.monotonic() - began >= 0.15
+    expect([name for name, _ in heard.messages], ["a", "b", "c"])
+    expect(time.monotonic() - began >= 0.15, True)
 
 
 def timers_can_be_called_off(net: Net) -> None:
@@ -254,7 +256,7 @@ def timers_can_be_called_off(net: Net) -> None:
     heard.wait_messages(2)
     ran()
 
-    assert [name for name, _ in heard.messages] == ["soon", "late"]
+    expect([name for name, _ in heard.messages], ["soon", "late"])
 
 
 def errors_of_handlers_do_not_end_the_thread(net: Net) -> None:
@@ -272,7 +274,7 @@ def errors_of_handlers_do_not_end_the_thread(net: Net) -> None:
         dialling.send("", [b"%d" % i])
     server.wait_messages(3)
 
-    assert [frames for _, frames in server.messages] == [[b"0"], [b"1"], [b"2"]]
+    expect([frames for _, frames in server.messages], [[b"0"], [b"1"], [b"2"]])
 
 
 LINK_CHECKS: dict[str, Callable[[Net], None]] = {

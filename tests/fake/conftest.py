@@ -65,7 +65,7 @@ def is_alive(pid: int) -> bool:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[FakeCluster]:
-    with FakeCluster(kill_wait_s=1.0, requeue_wait_s=0.3) as up:
+    with FakeCluster(kill_wait_s=0.6, requeue_wait_s=0.3) as up:
         yield up
 
 

@@ -227,12 +227,6 @@ def test_without_accounting_sacct_fails_and_any_account_is_taken(tmp_path: Path,
         assert shell.run(f"squeue -t all -j {job}").stdout.replace(job, "1".rjust(len(job))) == ended.out
 
 
-PROPAGATION = r"""
-export PLAIN=1 COMMA=a,b SPACED='x y' MULTI=l1
-show() { env | grep -E '^(COMMA|MULTI|PLAIN|SPACED|NEW|ONLY|SLURM_EXPORT_ENV|SLURM_GET_USER_ENV)=' | sort; }
-"""
-
-
 @pytest.mark.parametrize(
     ("title", "option"),
     [
@@ -267,9 +261,11 @@ def test_the_environment_is_handed_on_as_recorded(shell: Any, title: str, option
 
 def test_the_time_limit_is_told_as_recorded(shell: Any) -> None:
     body = """for s in USR2 TERM CONT; do trap "echo batch got $s" $s; done
-srun --ntasks=1 bash -c 'for s in USR2 TERM CONT; do trap "echo step got $s" $s; done; while :; do sleep 0.1; done' &
+srun --ntasks=1 bash -c 'for s in USR2 TERM CONT; do trap "echo step got $s" $s; done; echo up; while :; do sleep 0.1; done' &
 while :; do sleep 0.1; done"""
-    job = shell.submit("-w node4 -t 0:03 --signal=B:USR2@2", body)
+    job = shell.submit("-w node4 -t 60 --signal=B:USR2@600", body)
+    shell.until(lambda: "up" in shell.output(job))
+    shell.out(f"scontrol update jobid={job} timelimit=0:01")
     shell.until_state(job, "TIMEOUT")
     recorded = (GOLDEN / "lifecycle_timelimit_signal_batch.txt").read_text()
     wanted = {

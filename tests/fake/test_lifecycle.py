@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from typing import Any
 
 import psutil
@@ -17,7 +18,8 @@ LOOP = "while :; do sleep 0.1; done"
 
 
 def test_time_limit_sends_term_then_kill(shell: Any) -> None:
-    job = shell.submit("-t 0:01", TRAPS + LOOP)
+    job = shell.submit("-t 10", TRAPS + LOOP)
+    _when_up(shell, job, "start", "timelimit=0:01")
     shell.until_state(job, "TIMEOUT")
 
     assert "batch got TERM" in shell.output(job)
@@ -27,32 +29,38 @@ def test_time_limit_sends_term_then_kill(shell: Any) -> None:
     assert "ExitCode=0:9" in shell.out(f"scontrol show job {job}")
 
 
-def test_warning_signal_reaches_steps_only_without_b(shell: Any) -> None:
-    job = shell.submit(
-        "-t 0:03 --signal=USR2@2",
-        TRAPS + f"srun bash -c 'trap \"echo step got USR2\" USR2; {LOOP}' & wait; wait",
-    )
-    shell.until(lambda: "step got USR2" in shell.output(job))
+@pytest.mark.parametrize(("prefix", "who", "other"), [("", "step", "batch"), ("B:", "batch", "step")])
+def test_warning_signal_reaches_steps_or_the_batch_shell(
+    shell: Any, prefix: str, who: str, other: str
+) -> None:
+    step = f"trap 'echo step got USR2' USR2; echo up; {LOOP}"
+    job = shell.submit(f"-t 60 --signal={prefix}USR2@600", TRAPS + f'srun bash -c "{step}" & {LOOP}')
+    # With ten minutes left from the start on, the warning ten minutes before the end is due.
+    _when_up(shell, job, "up", "timelimit=10")
+    shell.until(lambda: f"{who} got USR2" in shell.output(job))
 
-    assert "batch got USR2" not in shell.output(job)
-
-
-def test_warning_signal_reaches_the_batch_shell_only_with_b(shell: Any) -> None:
-    job = shell.submit(
-        "-t 0:03 --signal=B:USR2@2",
-        TRAPS + f"srun bash -c 'trap \"echo step got USR2\" USR2; {LOOP}' & wait; wait",
-    )
-    shell.until(lambda: "batch got USR2" in shell.output(job))
-
-    assert "step got USR2" not in shell.output(job)
+    assert f"{other} got USR2" not in shell.output(job)
+    assert shell.state(job) == "RUNNING"
 
 
 def test_a_script_may_be_replaced_by_a_program_that_gets_the_signal(shell: Any) -> None:
-    program = "import signal, sys; signal.signal(signal.SIGUSR2, lambda *_: sys.exit(5)); print('up', flush=True); signal.pause()"  # noqa: E501
-    job = shell.submit("-t 0:04 --signal=B:USR2@2", f'exec python3 -c "{program}"')
+    program = (
+        "import signal, sys; signal.signal(signal.SIGUSR2, lambda *_: sys.exit(5)); print('up', flush=True)"
+    )
+    job = shell.submit(
+        "-t 60 --signal=B:USR2@600",
+        f'exec {sys.executable} -c "{program}; [signal.pause() for _ in iter(int, 1)]"',
+    )
+    _when_up(shell, job, "up", "timelimit=10")
     shell.until_state(job, "FAILED")
 
     assert shell.out(f"sacct -nPX -o State,ExitCode -j {job}") == "FAILED|5:0"
+
+
+def _when_up(shell: Any, job: str, word: str, change: str) -> None:
+    """Change the job once its output has the word."""
+    shell.until(lambda: word in shell.output(job))
+    shell.out(f"scontrol update jobid={job} {change}")
 
 
 def test_requeue_runs_the_script_again_with_a_restart_count(shell: Any) -> None:

@@ -40,7 +40,7 @@ def test_killing_the_owner_leaves_no_process_and_no_folder(tmp_path: Path) -> No
     owner.kill()
     owner.communicate()
 
-    gone, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
     assert not Path(folder).exists()
 

@@ -32,19 +32,13 @@ def pieces(text: str) -> tuple[str, list[Piece]]:
 def render(text: str, fields: Mapping[str, Field[Row]], rows: Iterable[Row], heading: bool = True) -> str:
     """The table of a letter format; letters that mean nothing leave nothing."""
     head, letters = pieces(text)
-    lines = []
-    if heading:
-        lines.append(head + "".join(
-            _cell(fields[c].heading if c in fields else "", w, right) + after for c, w, right, after in letters
-        ))  # fmt: skip
-    lines += [
-        head + "".join(
-            _cell(fields[c].value(row) if c in fields else "", w, right) + after
-            for c, w, right, after in letters
-        )
-        for row in rows
-    ]  # fmt: skip
-    return "".join(line + "\n" for line in lines)
+
+    def line(value: Callable[[Field[Row]], str]) -> str:
+        cells = ((value(fields[c]) if c in fields else "", w, right, after) for c, w, right, after in letters)
+        return head + "".join(_cell(cell, w, right) + after for cell, w, right, after in cells) + "\n"
+
+    lines = [line(lambda field: field.heading)] if heading else []
+    return "".join(lines + [line(lambda field, row=row: field.value(row)) for row in rows])
 
 
 def named(text: str) -> list[tuple[str, int]]:

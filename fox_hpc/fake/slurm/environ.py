@@ -6,15 +6,15 @@ import os
 import pwd
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
-from fox_hpc.fake.client import SPOOL, USER
-from fox_hpc.fake.engine import Engine
 from fox_hpc.fake.hostlist import compress, repeats
-from fox_hpc.fake.jobs import Job, Share
+from fox_hpc.fake.jobs import Config, Job, Share
+from fox_hpc.fake.line import SPOOL, USER
 
 STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 OWN = (SPOOL, USER)
-"""Variables that lead to the fake cluster: always handed on, as a site's configuration file is always found."""
+"""Variables that lead to the fake cluster: always handed on, as a site's configuration is always found."""
 _STEP_ONLY = re.compile(
     r"SLURM_(STEP|PROCID|LOCALID|GTIDS|TASK_PID|STEPID|SRUN|LAUNCH|UMASK|PRIO|DISTRIBUTION)\w*"
 )
@@ -38,17 +38,17 @@ def exported(env: Mapping[str, str], rule: str | None, login: Mapping[str, str])
     return {**login, **result, **{name: env[name] for name in OWN if name in env}}
 
 
-def login_environment(engine: Engine, user: str) -> dict[str, str]:
+def login_environment(folder: Path, user: str) -> dict[str, str]:
     """Variables of a fresh login of the one who runs this cluster."""
     me = pwd.getpwuid(os.getuid())
-    path = f"{engine.folder / 'bin'}:{STANDARD_PATH}"
+    path = f"{folder / 'bin'}:{STANDARD_PATH}"
     return {"HOME": me.pw_dir, "SHELL": me.pw_shell, "USER": user, "LOGNAME": user, "PATH": path,
             "SLURM_GET_USER_ENV": "1"}  # fmt: skip
 
 
-def batch_environment(engine: Engine, job: Job) -> dict[str, str]:
+def batch_environment(config: Config, folder: Path, job: Job) -> dict[str, str]:
     """Environment of the batch script."""
-    env = {**job.env, **job_variables(engine, job)}
+    env = {**job.env, **job_variables(config, folder, job)}
     env.update({
         "SLURM_NODEID": "0", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_GTIDS": "0",
         "ENVIRONMENT": "BATCH",
@@ -57,7 +57,7 @@ def batch_environment(engine: Engine, job: Job) -> dict[str, str]:
     return env
 
 
-def job_variables(engine: Engine, job: Job) -> dict[str, str]:
+def job_variables(config: Config, folder: Path, job: Job) -> dict[str, str]:
     """What every process of a job sees."""
     nodes, want = job.nodes, job.want
     env = {
@@ -74,11 +74,11 @@ def job_variables(engine: Engine, job: Job) -> dict[str, str]:
         "SLURM_NNODES": str(len(nodes)),
         "SLURM_TASKS_PER_NODE": repeats(share.tasks for share in job.shares),
         "SLURM_JOB_CPUS_PER_NODE": repeats(share.cpus for share in job.shares),
-        "SLURM_CLUSTER_NAME": engine.config.name,
+        "SLURM_CLUSTER_NAME": config.name,
         "SLURM_SUBMIT_DIR": job.submit_dir,
         "SLURM_SUBMIT_HOST": job.submit_host,
-        "SLURM_CONF": str(engine.folder / "config.json"),
-        SPOOL: str(engine.folder),
+        "SLURM_CONF": str(folder / "config.json"),
+        SPOOL: str(folder),
     }
     env |= _optional(job)
     if want.ntasks or want.ntasks_per_node:
@@ -120,8 +120,9 @@ def node_variables(share: Share) -> dict[str, str]:
            "SLURM_TOPOLOGY_ADDR": share.node, "SLURM_TOPOLOGY_ADDR_PATTERN": "node"}  # fmt: skip
     if share.gpus:
         listed = ",".join(map(str, share.gpus))
-        env |= {"CUDA_VISIBLE_DEVICES": listed, "GPU_DEVICE_ORDINAL": listed, "ROCR_VISIBLE_DEVICES": listed,
-                "SLURM_JOB_GPUS": listed, "SLURM_STEP_GPUS": listed, "SLURM_GPUS_ON_NODE": str(len(share.gpus))}  # fmt: skip
+        seen_by = ("CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES", "SLURM_JOB_GPUS",
+                   "SLURM_STEP_GPUS")  # fmt: skip
+        env |= dict.fromkeys(seen_by, listed) | {"SLURM_GPUS_ON_NODE": str(len(share.gpus))}
     return env
 
 

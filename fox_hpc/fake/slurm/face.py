@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from fox_hpc.fake.engine import Engine
-from fox_hpc.fake.jobs import Job
+from fox_hpc.fake.jobs import Config, Job
 from fox_hpc.fake.request import Request, Session
 from fox_hpc.fake.slurm.environ import batch_environment
 from fox_hpc.fake.slurm.patterns import expand_pattern, job_values
@@ -28,9 +29,12 @@ class SlurmFace:
         "scontrol": scontrol, "sinfo": sinfo,
     }  # fmt: skip
 
-    def environ(self, engine: Engine, job: Job) -> dict[str, str]:
+    def __init__(self, config: Config, folder: Path) -> None:
+        self._config, self._folder = config, folder
+
+    def environ(self, job: Job) -> dict[str, str]:
         """Give the environment of a batch script."""
-        return batch_environment(engine, job)
+        return batch_environment(self._config, self._folder, job)
 
     def file_name(self, job: Job, pattern: str) -> str:
         """Give the file that `%j` and its like mean."""

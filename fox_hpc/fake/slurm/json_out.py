@@ -69,6 +69,7 @@ def _job(engine: Engine, job: Job) -> dict[str, Any]:
              (("out", job.stdout), ("err", job.stderr), ("in", job.stdin))}  # fmt: skip
     array = job.array
     needs = dependency_text(job)
+    per_cpu = want.mem_per_cpu_mb or engine.config.default_mem_per_cpu_mb
     return {
         "account": job.account, "array_job_id": array.job_id if array else 0,
         "array_task_id": array.index if array else None, "array_max_tasks": array.throttle if array else 0,
@@ -76,12 +77,13 @@ def _job(engine: Engine, job: Job) -> dict[str, Any]:
         "cluster": engine.config.name, "command": job.command, "comment": job.comment, "cpus": cpu_count(job),
         "cpus_per_task": want.cpus_per_task or None, "current_working_directory": job.workdir,
         "dependency": "" if needs == "(null)" else needs, "derived_exit_code": job.derived_code,
-        "eligible_time": int(job.eligible), "end_time": int(end_time(job)), "excluded_nodes": compress(want.exclude),
+        "eligible_time": int(job.eligible), "end_time": int(end_time(job)),
+        "excluded_nodes": compress(want.exclude),
         "exit_code": job.code << 8 | job.signal if job.state != PENDING else 0, "features": job.constraint,
         "group_id": job.gid, "group_name": job.group, "job_id": job.id,
         "job_resources": {"nodes": compress(job.nodes), "allocated_cores": sum(s.cpus for s in job.shares),
                           "allocated_hosts": len(job.nodes)} if job.shares else {},
-        "job_state": shown_state(job), "memory_per_cpu": None if want.mem_mb else want.mem_per_cpu_mb or engine.config.default_mem_per_cpu_mb,
+        "job_state": shown_state(job), "memory_per_cpu": None if want.mem_mb else per_cpu,
         "memory_per_node": want.mem_mb or None, "name": job.name, "nice": job.nice or None,
         "node_count": node_count(job), "nodes": compress(job.nodes), "partition": job.queue,
         "priority": job.priority, "qos": job.qos, "requeue": job.may_requeue,

@@ -38,13 +38,15 @@ ALLOCATION = """
  m,distribution= mail-type= mail-user= mcs-label= mem= mem-bind= mem-per-cpu= mem-per-gpu= mincpus= network=
  nice? N,nodes= n,ntasks= ntasks-per-core= ntasks-per-gpu= ntasks-per-node= ntasks-per-socket= o,output=
  O,overcommit s,oversubscribe open-mode= p,partition= power= prefer= priority= profile= q,qos= Q,quiet
- reboot reservation= S,core-spec= signal= sockets-per-node= spread-job switches= thread-spec= threads-per-core=
+ reboot reservation= S,core-spec= signal= sockets-per-node= spread-job switches= thread-spec=
+ threads-per-core=
  t,time= time-min= tmp= tres-per-task= uid= gid= use-min-nodes v,verbose V,version w,nodelist= W,wait? wckey=
  h,help usage
 """
 
 SBATCH = table("sbatch", ALLOCATION.replace("W,wait?", "W,wait") + """
- a,array= batch= cluster-constraint= get-user-env? ignore-pbs kill-on-invalid-dep= no-requeue parsable propagate?
+ a,array= batch= cluster-constraint= get-user-env? ignore-pbs kill-on-invalid-dep= no-requeue
+ parsable propagate?
  requeue test-only wait-all-nodes= wrap= container=
 """, 255)  # fmt: skip
 
@@ -55,17 +57,20 @@ SRUN = table("srun", ALLOCATION.replace("W,wait?", "W,wait=") + """
 """, 1)  # fmt: skip
 
 SQUEUE = table("squeue", """
- A,account= a,all array-unique M,clusters= federation o,format= O,Format= help hide i,iterate= j,jobs? json yaml
+ A,account= a,all array-unique M,clusters= federation o,format= O,Format= help hide i,iterate=
+ j,jobs? json yaml
  L,licenses= l,long local me n,name= w,nodelist= h,noheader p,partition= q,qos= R,reservation= r,array S,sort=
  s,steps? start t,states= sibling u,user= v,verbose V,version usage P,priority
 """)  # fmt: skip
 
 SACCT = table("sacct", """
- a,allusers A,accounts= array b,brief B,batch-script C,completion c,cluster= M,clusters= D,duplicates delimiter=
+ a,allusers A,accounts= array b,brief B,batch-script C,completion c,cluster= M,clusters=
+ D,duplicates delimiter=
  d,dump E,endtime= e,helpformat env-vars F,flags= federation f,file= g,gid,group= h,help i,nnodes= I,ncpus=
  j,jobs= json yaml k,timelimit-min= K,timelimit-max= L,allclusters l,long local n,noheader N,nodelist= name=
  noconvert o,format= p,parsable P,parsable2 q,qos= R,reason= r,partition= S,starttime= s,state= T,truncate
- U,use-local-uid u,uid= user= units= V,version v,verbose W,wckeys= w,whole-hetjob? x,associations= X,allocations
+ U,use-local-uid u,uid= user= units= V,version v,verbose W,wckeys= w,whole-hetjob? x,associations=
+ X,allocations
  usage
 """)  # fmt: skip
 
@@ -76,13 +81,15 @@ SCANCEL = table("scancel", """
 """)  # fmt: skip
 
 SCONTROL = table("scontrol", """
- a,all d,details future F h,help hide json yaml M,cluster= o,oneliner Q,quiet R,federation local sibling u,uid=
+ a,all d,details future F h,help hide json yaml M,cluster= o,oneliner Q,quiet R,federation local
+ sibling u,uid=
  v,verbose V,version
 """)  # fmt: skip
 
 SINFO = table("sinfo", """
  a,all d,dead e,exact federation F,future o,format= O,Format= h,noheader help hide i,iterate= json yaml l,long
- local M,clusters= n,nodes= N,Node p,partition= r,responding R,list-reasons s,summarize S,sort= t,states= T,reservation
+ local M,clusters= n,nodes= N,Node p,partition= r,responding R,list-reasons s,summarize S,sort=
+ t,states= T,reservation
  v,verbose V,version usage
 """)  # fmt: skip
 

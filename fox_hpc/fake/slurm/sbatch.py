@@ -147,24 +147,31 @@ def make_job(engine: Engine, request: Request, reader: Reader, name: str, warnin
     reader.check(engine, queue, want, limit_s)
     after, any_of = reader.after()
     workdir = str(Path(request.cwd, options.get("chdir", "")))
-    default = engine.config.accounts[0] if engine.config.accounting and engine.config.accounts else ""
+    account, qos = _defaults(engine.config)
+    default_s = engine.config.default_limit_s
     job = Job(
-        id=0, name=options.get("job-name", name), user=request.user, uid=request.uid, group=_group(request), gid=_gid(request),
-        queue=queue.name, want=want, workdir=workdir, account=options.get("account", default),
-        qos=options.get("qos", engine.config.qos[0] if engine.config.accounting and engine.config.qos else ""),
-        limit_s=limit_s or min(engine.config.default_limit_s, queue.max_time_s or engine.config.default_limit_s),
+        id=0, name=options.get("job-name", name), user=request.user, uid=request.uid, group=_group(request),
+        gid=_gid(request), queue=queue.name, want=want, workdir=workdir,
+        account=options.get("account", account), qos=options.get("qos", qos),
+        limit_s=limit_s or min(default_s, queue.max_time_s or default_s),
         warn=warn, begin=begin, held="hold" in options, may_requeue="no-requeue" not in options,
         after=after, any_dependency=any_of, comment=options.get("comment", ""), gres=_gres_text(options),
         kill_on_bad_dependency=options.get("kill-on-invalid-dep") == "yes",
         constraint=options.get("constraint", ""), submit_host=socket.gethostname(),
         submit_dir=request.cwd, append=options.get("open-mode", "").startswith("a"), nice=_nice(options),
-        submit_line=" ".join([request.program, *request.argv]),
     )  # fmt: skip
     job.env = _environment(engine, request, options)
     job.stdin = options.get("input", "/dev/null")
     job.stdout = options.get("output", "slurm-%A_%a.out" if "array" in options else "slurm-%j.out")
     job.stderr = options.get("error", job.stdout)
     return job
+
+
+def _defaults(config: Config) -> tuple[str, str]:
+    """Account and QOS of who names none: only accounting knows them."""
+    if not config.accounting:
+        return "", ""
+    return "".join(config.accounts[:1]), "".join(config.qos[:1])
 
 
 def _fewer_nodes(want: Want, warnings: list[str]) -> Want:
@@ -178,7 +185,7 @@ def _fewer_nodes(want: Want, warnings: list[str]) -> Want:
 
 def _environment(engine: Engine, request: Request, options: Mapping[str, str]) -> dict[str, str]:
     rule = options.get("export")
-    env = exported(clean(request.env), rule, login_environment(engine, request.user))
+    env = exported(clean(request.env), rule, login_environment(engine.folder, request.user))
     if rule is not None and rule != "ALL":
         env["SLURM_EXPORT_ENV"] = rule
     if "open-mode" in options:

@@ -94,8 +94,8 @@ def _show_config(engine: Engine, request: Request, names: list[str], one_line: b
     config = engine.config
     storage = "accounting_storage/slurmdbd" if config.accounting else "accounting_storage/none"
     values = {
-        "AccountingStorageType": storage, "ClusterName": config.name, "KillWait": f"{int(config.kill_wait_s)} sec",
-        "MaxArraySize": str(config.max_array_size), "MinJobAge": f"{int(config.min_job_age_s)} sec",
+        "AccountingStorageType": storage, "ClusterName": config.name,
+        "KillWait": f"{int(config.kill_wait_s)} sec", "MaxArraySize": str(config.max_array_size), "MinJobAge": f"{int(config.min_job_age_s)} sec",
         "PreemptMode": "REQUEUE", "PreemptType": "preempt/partition_prio", "SLURM_VERSION": VERSION,
         "SchedulerType": "sched/backfill", "SlurmctldHost[0]": socket.gethostname(),
     }  # fmt: skip

@@ -60,7 +60,8 @@ def _who(engine: Engine, job: Job) -> list[str]:
     return [
         f"JobId={job.id}{array} JobName={job.name}",
         f"UserId={job.user}({job.uid}) GroupId={job.group}({job.gid}) MCS_label=N/A",
-        f"Priority={job.priority} Nice={job.nice} Account={job.account or '(null)'} QOS={job.qos or '(null)'}",
+        f"Priority={job.priority} Nice={job.nice} "
+        f"Account={job.account or '(null)'} QOS={job.qos or '(null)'}",
         f"JobState={'COMPLETING' if job.completing else job.state} Reason={job.reason} Dependency={needs}",
         f"Requeue={int(job.may_requeue)} Restarts={job.restarts} BatchFlag={int(job.batch)} Reboot=0 "
         f"ExitCode={exit_pair(code, number)}",
@@ -81,7 +82,8 @@ def _when(engine: Engine, job: Job) -> list[str]:
         f"SubmitTime={stamp(job.submitted)} EligibleTime={stamp(eligible, 'Unknown')}",
         f"AccrueTime={stamp(accrued, 'Unknown')}",
         f"StartTime={stamp(start, 'Unknown')} EndTime={stamp(end, 'Unknown')} Deadline=N/A",
-        f"SuspendTime=None SecsPreSuspend=0 LastSchedEval={stamp(job.started or job.submitted)} Scheduler=Main",
+        "SuspendTime=None SecsPreSuspend=0 "
+        f"LastSchedEval={stamp(job.started or job.submitted)} Scheduler=Main",
     ]
 
 
@@ -89,7 +91,8 @@ def _where(job: Job) -> list[str]:
     planned = f" SchedNodeList={compress(job.planned_nodes)}" if job.planned_nodes and not job.nodes else ""
     lines = [
         f"Partition={job.queue} AllocNode:Sid={job.submit_host}:{os.getpid()}",
-        f"ReqNodeList={compress(job.want.require) or '(null)'} ExcNodeList={compress(job.want.exclude) or '(null)'}",
+        f"ReqNodeList={compress(job.want.require) or '(null)'} "
+        f"ExcNodeList={compress(job.want.exclude) or '(null)'}",
         f"NodeList={compress(job.nodes)}{planned}",
     ]
     return lines + ([f"BatchHost={job.nodes[0]}"] if job.nodes else [])
@@ -190,7 +193,8 @@ def show_partition(engine: Engine, queue: Queue, one_line: bool) -> str:
         f"AllocNodes=ALL Default={'YES' if queue.default else 'NO'} QoS=N/A",
         f"DefaultTime={long_length(config.default_limit_s)} DisableRootJobs=NO ExclusiveUser=NO "
         f"GraceTime={int(config.grace_s) if queue.preemptable else 0} Hidden=NO",
-        f"MaxNodes={queue.max_nodes or 'UNLIMITED'} MaxTime={limit} MinNodes=0 LLN=NO MaxCPUsPerNode=UNLIMITED",
+        f"MaxNodes={queue.max_nodes or 'UNLIMITED'} MaxTime={limit} MinNodes=0 LLN=NO "
+        "MaxCPUsPerNode=UNLIMITED",
         f"Nodes={compress(engine.nodes)}",
         f"PriorityJobFactor=1 PriorityTier={queue.tier} RootOnly=NO ReqResv=NO OverSubscribe=NO",
         f"OverTimeLimit=NONE PreemptMode={'REQUEUE' if queue.preemptable else 'OFF'}",

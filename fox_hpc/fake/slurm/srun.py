@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,13 @@ from fox_hpc.fake.hostlist import compress, expand, repeats
 from fox_hpc.fake.jobs import RUNNING, Job, Share, Step
 from fox_hpc.fake.request import Refused, Request, Session
 from fox_hpc.fake.slurm.environ import clean, exported, job_variables, node_variables
+from fox_hpc.fake.slurm.follower import Follower, StepEnd
 from fox_hpc.fake.slurm.options import SRUN, parse
 from fox_hpc.fake.slurm.patterns import expand_pattern, job_values
 from fox_hpc.fake.slurm.requests import Reader
 from fox_hpc.fake.slurm.sbatch import VERSION, make_job
-from fox_hpc.fake.slurm.times import stamp
 from fox_hpc.fake.steps import Placement, StepWant, TooFewCpus, TooFewNodes, cpus_taken, has_room, place
 
-LOOK_AGAIN_S = 0.02
 ENV_OPTIONS = {
     "SLURM_EXPORT_ENV": "export", "SLURM_KILL_BAD_EXIT": "kill-on-bad-exit", "SLURM_LABELIO": "label",
     "SLURM_OPEN_MODE": "open-mode", "SLURM_WAIT": "wait", "SRUN_CPUS_PER_TASK": "cpus-per-task",
@@ -64,8 +61,6 @@ class _Call:
     options: dict[str, str]
     own_job: bool = False
     said_busy: bool = False
-    code: int = 0
-    signal: int = 0
 
     def allocate(self) -> None:
         """Make a job for this one step, and wait for its nodes."""
@@ -169,7 +164,7 @@ class _Call:
         job.steps.append(step)
         if self.said_busy:
             self._say(f"srun: Step created for StepId={job.id}.{step.id}")
-        follower = _Follower(self, job, step)
+        follower = Follower(self.engine, StepEnd(self.session, self.own_job), job, step)
         self.engine.runner.add_step(job, step, self.session)
         self.session.listen(follower.hear, follower.gone)
         self.engine.note(job)
@@ -197,7 +192,7 @@ class _Call:
         env.pop("SLURM_GET_USER_ENV", None)
         counts = [tasks for _, tasks in placement]
         names = compress(step.nodes)
-        env |= job_variables(self.engine, job)
+        env |= job_variables(self.engine.config, self.engine.folder, job)
         env |= {
             "SLURM_STEP_ID": str(step.id), "SLURM_STEPID": str(step.id),
             "SLURM_STEP_NODELIST": names, "SLURM_STEP_NUM_NODES": str(len(step.nodes)),
@@ -256,63 +251,3 @@ class _Call:
     def _say(self, *lines: str) -> None:
         if lines:
             self.session.tell({"err": "".join(line + "\n" for line in lines)})
-
-
-class _Follower:
-    """Hears from the launching program until its step is over."""
-
-    def __init__(self, call: _Call, job: Job, step: Step) -> None:
-        self._call, self._job, self._step = call, job, step
-        self._engine = call.engine
-        self._done = False
-
-    def hear(self, message: Mapping[str, Any]) -> None:
-        if "pids" in message:
-            self._engine.runner.add_sessions(self._job, message["pids"])
-        elif "done" in message:
-            self._done = True
-            self._call.code, self._call.signal = message["code"], message["signal"]
-            self._sweep()
-        elif "abort" in message or "terminate" in message:
-            self._terminate(said="terminate" in message)
-
-    def _sweep(self) -> None:
-        """Nothing of a step outlives its tasks; then the launching program may leave."""
-        if self._engine.runner.signal_step(self._job, self._step, signal.SIGKILL):
-            self._engine.loop.later(LOOK_AGAIN_S, self._sweep)
-            return
-        self._engine.step_ended(self._job, self._step, self._call.code, self._call.signal)
-        self._call.session.tell({"bye": True})
-
-    def _terminate(self, said: bool) -> None:
-        if said:
-            node, name = self._step.nodes[0], f"{self._job.id}.{self._step.id}"
-            when = stamp(self._engine.now())
-            self._call.session.tell(
-                {"say": [f"slurmstepd-{node}: error: *** STEP {name} ON {node} CANCELLED AT {when} ***"]}
-            )
-        runner = self._engine.runner
-        runner.signal_step(self._job, self._step, signal.SIGTERM)
-        runner.signal_step(self._job, self._step, signal.SIGCONT)
-
-        def kill() -> None:
-            if self._step.state == RUNNING:
-                runner.signal_step(self._job, self._step, signal.SIGKILL)
-
-        self._engine.loop.later(self._engine.config.kill_wait_s, kill)
-
-    def gone(self) -> None:
-        """The launching program has ended, or was killed: so has its step."""
-        if not self._done:
-            self._done = True
-            self._call.signal = signal.SIGKILL
-            self._sweep_after_death()
-        self._engine.runner.launcher_gone(self._job, self._step)
-        if self._call.own_job:
-            self._engine.runner.allocation_ended(self._job, self._call.code, self._call.signal)
-
-    def _sweep_after_death(self) -> None:
-        if self._engine.runner.signal_step(self._job, self._step, signal.SIGKILL):
-            self._engine.loop.later(LOOK_AGAIN_S, self._sweep_after_death)
-            return
-        self._engine.step_ended(self._job, self._step, 0, signal.SIGKILL)

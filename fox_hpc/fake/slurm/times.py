@@ -11,7 +11,7 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 def parse_length(text: str) -> float | None:
     """Seconds of `30`, `1:30`, `1:00:00`, `2-12`, `2-12:30`, `2-12:30:15`, `UNLIMITED`; None if wrong.
 
-    The real one rounds up to whole minutes; this one keeps the seconds, so that tests of time limits end soon.
+    The real one rounds up to whole minutes; this one keeps the seconds, so that tests of limits end soon.
     """
     if text.upper() in ("UNLIMITED", "INFINITE", "-1"):
         return 365 * 86400.0
