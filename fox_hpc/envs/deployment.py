@@ -157,12 +157,15 @@ class Deployment:
 
     def _cancel_left_over(self) -> None:
         """Cancel what a relay that died has left behind, from its record."""
-        left = RelayRecord(self.folder).open_jobs()
-        if left:
+        record = RelayRecord(self.folder)
+        left, names = record.open_jobs(), record.open_names()
+        if left or names:
+            launcher = make_launcher(self.spec, scrubbed(self._environ))
             try:
-                make_launcher(self.spec, scrubbed(self._environ)).cancel(left)
+                found = [job for name in names for job in launcher.find(name)]
+                launcher.cancel([*left, *found])
             except SchedulerError as error:
-                self.controller.notice(f"jobs {', '.join(left)} may still be there: {error}")
+                self.controller.notice(f"jobs {', '.join([*left, *names])} may still be there: {error}")
 
 
 def make_spec(

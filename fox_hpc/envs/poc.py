@@ -6,6 +6,7 @@ import os
 
 from ..environment import process_environ
 from ..errors import RecipeError
+from ..hpc.resources import HpcConfig
 from ..recipe import FoxRecipe
 from .base import ExecEnv, Run
 from .deployment import Deployment, make_spec, new_folder
@@ -60,4 +61,7 @@ class PocEnv(ProcessEnv):
                 )
         run, folder = new_folder(recipe, self.workspace)
         spec = make_spec(recipe, count, run=run, folder=folder, scheduler="local", poll_s=_LOOK_S)
-        return self._started(Deployment(recipe, spec, env_name="poc", environ=process_environ()).start())
+        deployment = Deployment(recipe, spec, env_name="poc", environ=process_environ())
+        if recipe.hpc_config != HpcConfig():
+            deployment.controller.notice("PocEnv asks no scheduler for anything; hpc_config is not used")
+        return self._started(deployment.start())

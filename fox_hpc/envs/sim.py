@@ -14,6 +14,7 @@ from ..api.app import ClientApp
 from ..api.client_api import FoxClientAPI
 from ..api.context import Context, use
 from ..errors import RecipeError
+from ..hpc.resources import HpcConfig
 from ..recipe import FoxRecipe
 from ..record import RunRecord
 from ..server.controller import FoxController
@@ -68,8 +69,10 @@ class SimEnv(ExecEnv):
         for site, app in apps.items():
             _add_site(backend, controller, app, site, recipe.training_module)
         backend.add(recipe.server_app, controller.context())
-        if recipe.run_cmd is not None:
-            controller.notice("SimEnv runs each site as one rank in this process; run_cmd is not used")
+        if recipe.run_cmd is not None or recipe.hpc_config != HpcConfig():
+            controller.notice(
+                "SimEnv runs each site as one rank in this process; run_cmd and hpc_config are not used"
+            )
         controller.start()
         self._runs = [run for run in self._runs if not run.wait(0)]
         self._runs.append(Run(controller))

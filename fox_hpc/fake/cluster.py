@@ -91,7 +91,11 @@ class FakeCluster:
         self._folder = _new_folder(self._wanted)
         (self._folder / "config.json").write_text(json.dumps(asdict(self.config)))
         self._write_programs()
-        self._start_controller()
+        try:
+            self._start_controller()
+        except BaseException:
+            self.down()
+            raise
         return self
 
     def down(self) -> None:
@@ -142,9 +146,7 @@ class FakeCluster:
         while not (self.folder / "address").exists():
             assert self._process is not None
             if self._process.poll() is not None or time.monotonic() > deadline:
-                words = log.read_text()[-2000:]
-                self.down()
-                raise RuntimeError(f"the fake scheduler did not come up: {words}")
+                raise RuntimeError(f"the fake scheduler did not come up: {log.read_text()[-2000:]}")
             time.sleep(0.005)
 
     def _cut_lifeline(self) -> None:

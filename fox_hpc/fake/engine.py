@@ -38,6 +38,7 @@ class Engine:
         # Ids from the clock: a new cluster does not meet the log files of an old one.
         self._next_id = config.first_job_id or int(time.time()) % 90_000_000 + 1000
         self._next_priority = FIRST_PRIORITY
+        self._wakes_at = 0.0
         self._waiting: dict[int, list[Callable[[Job], None]]] = {}
         self._for_start: dict[int, Callable[[], None]] = {}
         self._for_room: dict[int, list[Callable[[], None]]] = {}
@@ -94,8 +95,9 @@ class Engine:
         for job in result.never:
             self.cancel(job, by=0)
         begins = [j.begin for j in self.jobs.values() if j.state == states.PENDING and j.begin > now]
-        if begins:
-            self.loop.later(min(begins) - now, self.reschedule)
+        if begins and not now < self._wakes_at <= min(begins):
+            self._wakes_at = min(begins)
+            self.loop.later(self._wakes_at - now, self.reschedule)
 
     def _start(self, job: Job, shares: list[Share]) -> None:
         job.state, job.reason, job.shares, job.started = states.RUNNING, "None", shares, self.now()

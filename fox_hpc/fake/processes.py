@@ -34,13 +34,15 @@ def of_job(cluster: str, job_id: int, sessions: Collection[int] = ()) -> list[tu
     their session.
     """
     found: dict[int, tuple[psutil.Process, str]] = {}
-    others: list[psutil.Process] = []
+    unmarked: list[psutil.Process] = []
     for process, tags in _tagged():
         if tags.get(TAG) == f"{cluster}:{job_id}":
             found[process.pid] = (process, tags.get(STEP_TAG, ""))
         elif not tags.get(TAG):
-            others.append(process)
-    for process in others:
+            unmarked.append(process)
+    # Only our own descendants: the number of a session that ended may be a stranger's by now.
+    family = {p.pid for p in psutil.Process().children(recursive=True)} if unmarked else set()
+    for process in (p for p in unmarked if p.pid in family):
         with contextlib.suppress(ProcessLookupError, psutil.Error):
             if os.getsid(process.pid) in sessions:
                 found[process.pid] = (process, "")

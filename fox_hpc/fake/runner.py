@@ -116,8 +116,8 @@ class Runner:
     def _script(self, job: Job) -> Path:
         folder = self._engine.folder / "jobs" / str(job.id)
         script = folder / "slurm_script"
-        if not script.exists():
-            folder.mkdir(parents=True, mode=0o700)
+        if not job.restarts:
+            folder.mkdir(parents=True, mode=0o700, exist_ok=True)
             script.write_text(job.script)
             script.chmod(0o700)
         return script

@@ -70,7 +70,7 @@ class FoxController:
         self._receivers = [self.history, *receivers]
         self._open, self._close, self._abort, self._on_change = open, close, abort, on_change
         self._lock = threading.RLock()
-        self._aborted = threading.Event()
+        self._aborted, self._failed = threading.Event(), threading.Event()
         self._ended = threading.Event()
         self._asked = False
         self._error: BaseException | None = None
@@ -115,6 +115,7 @@ class FoxController:
         """End the run because of something outside the algorithm, e.g. a relay that died."""
         with self._lock:
             self._error = self._error or error
+        self._failed.set()
         self._abort()
 
     def snapshot(self) -> RunRecord:
@@ -163,7 +164,7 @@ class FoxController:
             min_clients=self.min_clients,
             workspace=Path(self._record.folder),
             caller="",
-            is_aborted=self._aborted.is_set,
+            is_aborted=lambda: self._aborted.is_set() or self._failed.is_set(),
             track=lambda points: self.track("server", points),
             on_round=self._on_round,
             on_failures=self._on_failures,

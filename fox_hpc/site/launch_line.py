@@ -59,7 +59,8 @@ def split(run_cmd: str | None, environ: Mapping[str, str]) -> LaunchLine:
 def step_words(line: LaunchLine, environ: Mapping[str, str]) -> list[str]:
     """Complete an `srun`: every resource is said outright (a bare srun guesses, and guesses wrong).
 
-    Left out by the user, a step gets one task on each node. Source: srun(1); `--cpus-per-task` is not inherited since 22.05.
+    Left out by the user, a step gets one task on each node.
+    Source: srun(1); `--cpus-per-task` is not inherited since 22.05.
     """
     if not line.step:
         return []

@@ -28,6 +28,9 @@ class Launcher(Protocol):
     def submit(self, site: str, worker: WorkerEnv) -> str:
         """Start a site's job and return its id; raises SubmitError with the scheduler's words."""
 
+    def find(self, name: str) -> list[str]:
+        """Give the ids of jobs of that name, after a submission whose answer was lost; SchedulerError."""
+
     def poll(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         """Tell what is known of jobs; one that is absent from the answer: no information."""
 
@@ -65,10 +68,19 @@ class SlurmLauncher:
         self._executor = SlurmExecutor(environ=environ)
 
     def submit(self, site: str, worker: WorkerEnv) -> str:
+        """See Launcher; a submission whose answer was lost is looked for by its name."""
+        plan = plan_job(self._spec, site, worker)
+        try:
+            return self._executor.submit(plan, drive, self._spec.folder, site, worker.attempt)
+        except SubmitError as error:
+            found = self._executor.find(plan.name) if error.transient else []
+            if not found:
+                raise
+            return found[0]
+
+    def find(self, name: str) -> list[str]:
         """See Launcher."""
-        return self._executor.submit(
-            plan_job(self._spec, site, worker), drive, self._spec.folder, site, worker.attempt
-        )
+        return self._executor.find(name)
 
     def poll(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         """See Launcher."""
@@ -109,6 +121,10 @@ class SubprocessLauncher:
             raise SubmitError(f"cannot start {command[0]}: {error.strerror}", command=command) from error
         self._children[str(child.pid)] = child
         return str(child.pid)
+
+    def find(self, name: str) -> list[str]:
+        """A process that was started is known, and dies with whoever started it."""
+        return []
 
     def poll(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         """See Launcher."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..environment import WorkerEnv, process_environ, scrubbed
-from ..errors import FoxError, SchedulerError, WireError
+from ..errors import FoxError, NotAllowed, SchedulerError, SubmitError, WireError
 from ..hpc.probe import candidate_hosts
 from ..hpc.resources import HpcConfig
 from ..spec import RunSpec, load_spec
@@ -39,7 +39,10 @@ log = logging.getLogger(__name__)
 NAME = "relay"
 #: How long a relay that ends tries to see its jobs end.
 GIVE_UP_S = 20.0
-_TICK_S = 0.2
+#: Between two looks for the driver's last word, while a job is thought to have ended …
+_QUICK_S = 0.2
+#: … and the longest sleep of a relay that watches nothing.
+_IDLE_S = 5.0
 
 
 class FoxExecutor:
@@ -73,10 +76,18 @@ class FoxExecutor:
             self._todo.put(lambda site=site: self._submit(site))  # type: ignore[misc]
         while not self._may_go():
             try:
-                self._todo.get(timeout=_TICK_S)()
+                self._todo.get(timeout=self._idle_s())()
             except queue.Empty:
                 self._watch()
         self.io.close()
+
+    def _idle_s(self) -> float:
+        """Say how long there is nothing to do: a relay on a login node should sleep."""
+        watched = [job for job in self.jobs.values() if job.watched]
+        if self._over is not None or any(job.suspect for job in watched):
+            return _QUICK_S
+        now = time.monotonic()
+        return max(0.0, min([job.next_look - now for job in watched], default=_IDLE_S))
 
     def _may_go(self) -> bool:
         if self._over is None:
@@ -102,7 +113,9 @@ class FoxExecutor:
         try:
             job_id = self.launcher.submit(site, worker)
         except SchedulerError as error:
-            self.record.add("refused", site, job.attempt)
+            # What may have been taken all the same keeps its open line, and is looked for by its name.
+            if not (isinstance(error, SubmitError) and error.transient):
+                self.record.add("refused", site, job.attempt)
             config = HpcConfig.from_mapping(self.spec.site(site).hpc)
             why = f"{error}\n({site} asked for {config.asked()})"
             job.state, job.reason = "FAILED", why
@@ -226,7 +239,7 @@ class FoxExecutor:
         if link is self._up:
             self._from_server(head, frames)
         else:
-            self._from_worker(head, frames)
+            self._from_worker(head, peer, frames)
 
     def _from_server(self, head: envelope.Envelope, frames: list[Any]) -> None:
         site = head.target.partition(".")[0]
@@ -238,9 +251,12 @@ class FoxExecutor:
         else:
             self._down.send(head.target, frames)
 
-    def _from_worker(self, head: envelope.Envelope, frames: list[Any]) -> None:
+    def _from_worker(self, head: envelope.Envelope, peer: str, frames: list[Any]) -> None:
         site = head.origin.partition(".")[0]
         job = self.jobs.get(site)
+        if peer.partition(".")[0] != site:
+            log.warning("%s", NotAllowed(f"{peer} speaks for {head.origin}"))
+            return
         if job is None or head.attempt != job.attempt or job.ended:
             log.warning("%s of %s, attempt %d, comes too late", head.kind, head.origin, head.attempt)
             return

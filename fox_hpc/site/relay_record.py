@@ -48,6 +48,17 @@ class RelayRecord:
             return []
         return [msgspec.json.decode(line, type=Fact) for line in lines[:-1]]
 
+    def open_names(self) -> list[str]:
+        """Give the names of jobs of which nobody knows whether the scheduler took them."""
+        names: dict[tuple[str, int], str] = {}
+        for fact in self.facts():
+            key = (fact.site, fact.attempt)
+            if fact.what == "submitting":
+                names[key] = fact.job_name
+            else:
+                names.pop(key, None)
+        return list(names.values())
+
     def open_jobs(self) -> list[str]:
         """Give the ids of jobs that were submitted and whose end nobody wrote down."""
         jobs: dict[tuple[str, int], str] = {}

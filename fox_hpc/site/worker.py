@@ -252,8 +252,7 @@ class FoxWorker:
             self.lead.part()
 
     def _uplink(self) -> Uplink:
-        if self.up is None:
-            raise FoxError("only rank 0 has a link to the relay")
+        assert self.up is not None, "only rank 0 has a link to the relay"
         return self.up
 
 

@@ -18,12 +18,13 @@ import bench_start
 import bench_submit
 import bench_traffic
 from bench_figure import Figure
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 #: Group → what measures it: in full, and quickly.
 GROUPS: dict[str, tuple[Callable[[], Iterator[Figure]], Callable[[], Iterator[Figure]]]] = {
-    "import": (lambda: bench_start.imports(11), lambda: bench_start.imports(3)),
+    "import": (lambda: bench_start.imports(11), lambda: bench_start.imports(7)),
     "sim": (lambda: bench_start.sim(7, 300), lambda: bench_start.sim(3, 50)),
     "codec": (lambda: bench_codec.codec(15), lambda: bench_codec.codec(5)),
     "call": (lambda: bench_traffic.call(7, 500), lambda: bench_traffic.call(3, 200)),
@@ -55,7 +56,8 @@ def main() -> None:
         else:
             print(f"{group}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     if not options.json:
-        Console().print(_table(lines, before))
+        # In a file or a pipe there is no terminal whose width could be asked.
+        Console(width=None if sys.stdout.isatty() else 120).print(_table(lines, before))
 
 
 def _options() -> argparse.Namespace:
@@ -68,26 +70,24 @@ def _options() -> argparse.Namespace:
 
 
 def _table(lines: list[dict[str, Any]], before: Mapping[str, float]) -> Table:
-    table = Table(title=f"fox-hpc on {os.cpu_count()} cores", title_justify="left")
-    for heading in ("group", "figure"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("value", "limit", "of limit"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("times the peer in this run")
-    table.add_column("last run", justify="right", no_wrap=True)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), title=f"fox-hpc on {os.cpu_count()} cores")
+    table.add_column("figure", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("of its limit", justify="right", no_wrap=True)
+    table.add_column("of its peers in this run", no_wrap=True)
+    table.add_column("since last", justify="right", no_wrap=True)
     for line in lines:
-        ratio = line.get("ratio_to_limit")
-        colour = "" if ratio is None else "green" if ratio <= 1 else "red"
-        table.add_row(
-            line["group"],
-            line["name"],
-            f"{line['value']:g} {line['unit']}",
-            "" if line["limit"] is None else f"{line['limit']:g}",
-            "" if ratio is None else f"[{colour}]{ratio:.2f}[/]",
-            ", ".join(_peers(line)),
-            _change(line, before),
-        )
+        value = f"{line['value']:g} {line['unit']}"
+        peers = "\n".join(_peers(line))
+        table.add_row(line["name"], value, _limit(line), peers, _change(line, before))
     return table
+
+
+def _limit(line: Mapping[str, Any]) -> str:
+    ratio = line.get("ratio_to_limit")
+    if ratio is None:
+        return ""
+    return f"[{'green' if ratio <= 1 else 'red'}]{ratio:.2f}[/] of {line['limit']:g}"
 
 
 def _peers(line: Mapping[str, Any]) -> Iterator[str]:

@@ -374,7 +374,7 @@ def test_run_cmd_is_not_used_and_the_run_says_so(start: Any) -> None:
     run = start(lambda: 1, inprocess=False, run_cmd="torchrun --nproc_per_node=2")
     run.result()
 
-    assert "run_cmd is not used" in run.record().notices[0]
+    assert "run_cmd and hpc_config are not used" in run.record().notices[0]
 
 
 def test_too_few_sites_are_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -177,6 +177,5 @@ def test_open_mode_append_keeps_what_was_there(shell: Any) -> None:
 def test_programs_without_a_controller_say_that_it_cannot_be_reached(shell: Any) -> None:
     done = shell.run("sbatch --wrap true", FOX_FAKE_SPOOL="/nosuch")
 
-    assert (done.returncode, done.stderr) == (
-        1, "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)\n",
-    )  # fmt: skip
+    words = "Batch job submission failed: Unable to contact slurm controller (connect failure)"
+    assert (done.returncode, done.stderr) == (1, f"sbatch: error: {words}\n")

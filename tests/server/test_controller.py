@@ -118,3 +118,17 @@ def test_a_result_is_kept_as_far_as_json_can_hold_it():
     value = {"a": np.float32(0.5), "w": np.zeros((2, 3)), 1: (1, None), "o": Path("x")}
 
     assert plain(value) == {"a": 0.5, "w": "<ndarray float64 (2, 3)>", "1": [1, None], "o": repr(Path("x"))}
+
+
+def test_a_run_that_failed_outside_its_algorithm_makes_no_further_call(tmp_path: Path):
+    def body() -> Any:
+        controller.fail(RunError("the relay died"))
+        try:
+            fox.clients.train(1)
+        except RunCancelled:
+            return fox.clients.train(2)
+
+    controller, _ = make(body, tmp_path)
+
+    with pytest.raises(RunError, match="the relay died"):
+        ended(controller).result()

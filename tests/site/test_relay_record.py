@@ -25,3 +25,14 @@ def test_a_line_that_a_crash_cut_off_is_left_out(tmp_path):
 
 def test_no_record_is_no_job(tmp_path):
     assert RelayRecord(tmp_path).open_jobs() == []
+
+
+def test_a_submission_whose_outcome_is_unknown_is_remembered_by_its_name(tmp_path):
+    record = RelayRecord(tmp_path)
+    for site in ("site-1", "site-2", "site-3"):
+        record.add("submitting", site, 1, job_name=f"run-{site}-1")
+    record.add("submitted", "site-1", 1, job_id="1")
+    record.add("refused", "site-2", 1)
+
+    assert record.open_names() == ["run-site-3-1"]
+    assert record.open_jobs() == ["1"]

@@ -30,7 +30,7 @@ def test_check_link_fails_when_a_promise_is_broken() -> None:
             super().call_later(delay_s, action)
             return lambda: None
 
-    with pytest.raises(AssertionError, match="timers can be called off: found .*off"):
+    with pytest.raises(AssertionError, match=r"timers can be called off: found .*off"):
         check_link(Stubborn)
 
 

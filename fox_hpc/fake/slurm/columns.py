@@ -33,12 +33,15 @@ def render(text: str, fields: Mapping[str, Field[Row]], rows: Iterable[Row], hea
     """The table of a letter format; letters that mean nothing leave nothing."""
     head, letters = pieces(text)
 
-    def line(value: Callable[[Field[Row]], str]) -> str:
-        cells = ((value(fields[c]) if c in fields else "", w, right, after) for c, w, right, after in letters)
-        return head + "".join(_cell(cell, w, right) + after for cell, w, right, after in cells) + "\n"
+    def line(row: Row | None) -> str:
+        cells = []
+        for letter, width, right, after in letters:
+            field = fields.get(letter)
+            value = "" if field is None else field.heading if row is None else field.value(row)
+            cells.append(_cell(value, width, right) + after)
+        return head + "".join(cells) + "\n"
 
-    lines = [line(lambda field: field.heading)] if heading else []
-    return "".join(lines + [line(lambda field, row=row: field.value(row)) for row in rows])
+    return "".join([line(None)] * heading + [line(row) for row in rows])
 
 
 def named(text: str) -> list[tuple[str, int]]:

@@ -92,13 +92,18 @@ def _show_hostlist(engine: Engine, request: Request, names: list[str], one_line:
 
 def _show_config(engine: Engine, request: Request, names: list[str], one_line: bool) -> str:
     config = engine.config
-    storage = "accounting_storage/slurmdbd" if config.accounting else "accounting_storage/none"
     values = {
-        "AccountingStorageType": storage, "ClusterName": config.name,
-        "KillWait": f"{int(config.kill_wait_s)} sec", "MaxArraySize": str(config.max_array_size), "MinJobAge": f"{int(config.min_job_age_s)} sec",
-        "PreemptMode": "REQUEUE", "PreemptType": "preempt/partition_prio", "SLURM_VERSION": VERSION,
-        "SchedulerType": "sched/backfill", "SlurmctldHost[0]": socket.gethostname(),
-    }  # fmt: skip
+        "AccountingStorageType": "accounting_storage/" + ("slurmdbd" if config.accounting else "none"),
+        "ClusterName": config.name,
+        "KillWait": f"{int(config.kill_wait_s)} sec",
+        "MaxArraySize": str(config.max_array_size),
+        "MinJobAge": f"{int(config.min_job_age_s)} sec",
+        "PreemptMode": "REQUEUE",
+        "PreemptType": "preempt/partition_prio",
+        "SLURM_VERSION": VERSION,
+        "SchedulerType": "sched/backfill",
+        "SlurmctldHost[0]": socket.gethostname(),
+    }
     lines = [f"{name:<23} = {value}" for name, value in values.items()]
     return (
         "Configuration data as of now\n"
