@@ -37,6 +37,7 @@ def _request(program: str) -> dict[str, Any]:
         "cwd": cwd,
         "user": user,
         "uid": int(uid) if uid else os.getuid(),
+        "pid": os.getpid(),
         "operator": not user,
     }
 

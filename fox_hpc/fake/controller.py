@@ -125,6 +125,8 @@ class Controller:
         Connection(self.loop, sock, self._dispatch)
 
     def _dispatch(self, request: Request, session: Connection) -> None:
+        # A job may ask for its own end: whom it sent to ask must live to hear the answer.
+        self.engine.runner.spared = 0 if request.program == "srun" else request.pid
         try:
             self._face.programs[request.program](self.engine, request, session)
         except Refused as refusal:
@@ -134,6 +136,8 @@ class Controller:
             words = traceback.format_exc()
             sys.stderr.write(words)
             session.reply(err=f"{request.program}: the fake scheduler failed\n{words}", code=70)
+        finally:
+            self.engine.runner.spared = 0
 
     def _owner_spoke(self) -> None:
         if not os.read(self._lifeline, 4096):

@@ -17,6 +17,7 @@ class Request:
     cwd: str
     user: str
     uid: int
+    pid: int = 0
     operator: bool = True
 
 

@@ -72,6 +72,8 @@ class Runner:
     def __init__(self, engine: Owner, face: Face) -> None:
         self._engine, self._face = engine, face
         self._live: dict[int, _Live] = {}
+        self.spared = 0
+        """A process that no signal is sent to now."""
         self.cluster = engine.folder.name + "-" + os.urandom(4).hex()
 
     def start(self, job: Job) -> None:
@@ -186,7 +188,7 @@ class Runner:
                 os.kill(live.pid, number)
             return
         for process, step in self._processes(job):
-            if target == "full" or step:
+            if (target == "full" or step) and process.pid != self.spared:
                 processes.send(process, number)
 
     def signal_step(self, job: Job, step: Step, number: int) -> bool:

@@ -30,7 +30,8 @@ def read_call(frames: list[Any]) -> Call:
     except (TypeError, KeyError, ValueError) as error:
         raise CodecError("$", f"this is not a call ({error!r})") from error
     texts = isinstance(func, str) and isinstance(caller, str) and ranks in ("all", "zero")
-    if not (texts and isinstance(args, list) and isinstance(kwargs, dict)):
+    named = isinstance(kwargs, dict) and all(isinstance(name, str) for name in kwargs)
+    if not (texts and isinstance(args, list) and named):
         raise CodecError("$", "this is not a call (a part has the wrong type)")
     return Call(func, tuple(args), kwargs, caller=caller, ranks=ranks)
 

@@ -216,6 +216,11 @@ def _decode_pairs(rest: Any, at: At, frames: Frames, depth: int) -> dict[Any, An
     return {_value(key, at, frames, depth): _value(item, (at, key), frames, depth) for key, item in pairs}
 
 
+def _decode_complex(rest: Any, *where: Any) -> complex:
+    real, imag = rest
+    return complex(real, imag)
+
+
 def _decode_bytes(kind: type[Any], rest: Any, at: At, frames: Frames) -> Any:
     (data,) = rest
     if type(data) is bytes:
@@ -239,7 +244,7 @@ _BY_TAG: dict[Tag, Callable[..., Any]] = {
     Tag.FROZENSET: lambda rest, *where: frozenset(_decode_items(rest, *where)),
     Tag.PAIRS: _decode_pairs,
     Tag.BIGINT: lambda rest, *where: int(rest[0], 16),
-    Tag.COMPLEX: lambda rest, *where: complex(*rest),
+    Tag.COMPLEX: _decode_complex,
     Tag.DATETIME: lambda rest, *where: datetime.datetime.fromisoformat(rest[0]),
     Tag.BYTES: lambda rest, at, frames, depth: _decode_bytes(bytes, rest, at, frames),
     Tag.BYTEARRAY: lambda rest, at, frames, depth: _decode_bytes(bytearray, rest, at, frames),

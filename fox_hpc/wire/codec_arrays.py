@@ -76,7 +76,9 @@ def encode_ndarray(array: Any, at: At, frames: Frames) -> list[Any]:
 
 def encode_numpy_scalar(value: Any, at: At) -> list[Any]:
     """Describe a numpy scalar, with its bytes."""
-    return [Tag.NUMPY_SCALAR, value.tobytes(), _numpy_dtype(value.dtype, at).str]
+    dtype = _numpy_dtype(value.dtype, at)
+    # An empty text gives one zero character where its dtype says none.
+    return [Tag.NUMPY_SCALAR, value.tobytes()[: dtype.itemsize], dtype.str]
 
 
 def _numpy_dtype(dtype: Any, at: At) -> Any:
@@ -105,6 +107,8 @@ def decode_numpy_scalar(rest: Any, at: At) -> Any:
 
     data, dtype_text = rest
     dtype = _sent_dtype(dtype_text, at)
+    if not dtype.itemsize and not data:
+        return dtype.type()
     return numpy.ndarray((), dtype, _flat(memoryview(data), dtype.itemsize, dtype.alignment, at))[()]
 
 
@@ -156,8 +160,9 @@ def _add_tensor(tensor: Any, frames: Frames) -> int:
     import torch
 
     def make() -> Any:
-        flat = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
-        return flat.view(torch.uint8).numpy().data
+        dense = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
+        # A tensor of one element is contiguous with any stride; view() wants 1.
+        return dense.as_strided((dense.numel(),), (1,)).view(torch.uint8).numpy().data
 
     # x and x.conj() are the same bytes, read differently.
     reading = (tensor.dtype, tensor.is_conj(), tensor.is_neg())
@@ -174,7 +179,7 @@ def decode_tensor(rest: Any, at: At, frames: Frames) -> Any:
     number, dtype_name, shape = rest
     # Not getattr: torch loads parts of itself when it is asked for their names.
     dtype = vars(torch).get(dtype_name)
-    if not isinstance(dtype, torch.dtype):
+    if not isinstance(dtype, torch.dtype) or dtype_name.startswith("q"):
         raise refuse(at, f"this torch has no dtype {dtype_name!r}")
     size = _size(shape, at)
 

@@ -29,8 +29,8 @@ GROUPS: dict[str, tuple[Callable[[], Iterator[Figure]], Callable[[], Iterator[Fi
     "codec": (lambda: bench_codec.codec(15), lambda: bench_codec.codec(5)),
     "call": (lambda: bench_traffic.call(7, 500), lambda: bench_traffic.call(3, 200)),
     "rounds": (lambda: bench_traffic.rounds(200), lambda: bench_traffic.rounds(30)),
-    "model": (lambda: bench_traffic.model(5), lambda: bench_traffic.model(1)),
-    "memory": (lambda: bench_traffic.memory(3), lambda: bench_traffic.memory(1)),
+    "model": (lambda: bench_traffic.model(3), lambda: bench_traffic.model(1)),
+    "memory": (lambda: bench_traffic.memory(2), lambda: bench_traffic.memory(1)),
     "submit": (lambda: bench_submit.submit(3), lambda: bench_submit.submit(1)),
 }
 

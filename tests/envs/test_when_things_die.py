@@ -21,9 +21,16 @@ from fox_hpc.site.relay_record import RelayRecord
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(params=["poc", "hpc"])
+KINDS = ["poc", "fake-slurm", pytest.param("slurm", marks=pytest.mark.cluster)]
+
+
+def make_env(kind: str, folder: str | Path) -> ExecEnv:
+    return PocEnv(2, folder) if kind == "poc" else HpcEnv(2, kind, folder)
+
+
+@pytest.fixture(params=KINDS)
 def env(request: pytest.FixtureRequest, tmp_path: Path) -> ExecEnv:
-    return PocEnv(2, tmp_path) if request.param == "poc" else HpcEnv(2, "fake-slurm", tmp_path)
+    return make_env(request.param, tmp_path)
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
@@ -80,7 +87,8 @@ def start_alone(kind: str, folder: Path) -> tuple[subprocess.Popen[bytes], Path]
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]);"
         "from federation import recipe; from fox_hpc import PocEnv, HpcEnv;"
-        "env = PocEnv(2, sys.argv[3]) if sys.argv[2] == 'poc' else HpcEnv(2, 'fake-slurm', sys.argv[3]);"
+        "kind, folder = sys.argv[2:];"
+        "env = PocEnv(2, folder) if kind == 'poc' else HpcEnv(2, kind, folder);"
         "recipe('hang').execute(env).result()"
     )
     child = subprocess.Popen(
@@ -90,7 +98,7 @@ def start_alone(kind: str, folder: Path) -> tuple[subprocess.Popen[bytes], Path]
     return child, next(folder.iterdir())
 
 
-@pytest.mark.parametrize("kind", ["poc", "hpc"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_server_that_is_killed_leaves_no_process(kind: str, tmp_path: Path):
     child, folder = start_alone(kind, tmp_path)
     child.kill()
@@ -99,7 +107,7 @@ def test_a_server_that_is_killed_leaves_no_process(kind: str, tmp_path: Path):
     wait_for(lambda: not processes_of(folder), 30)
 
 
-@pytest.mark.parametrize("kind", ["poc", "hpc"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_ctrl_c_cancels_jobs_and_leaves_no_process(kind: str, tmp_path: Path):
     child, folder = start_alone(kind, tmp_path)
     child.send_signal(signal.SIGINT)

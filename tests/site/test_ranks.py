@@ -11,10 +11,11 @@ from ranked import collab_recipe, script_recipe
 from fox_hpc import FoxRecipe, HpcEnv, Run
 
 
-@pytest.fixture
-def execute(tmp_path: Path) -> Any:
+@pytest.fixture(params=["fake-slurm", pytest.param("slurm", marks=pytest.mark.cluster)])
+def execute(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     def run(recipe: FoxRecipe) -> Run:
-        return recipe.execute(HpcEnv(1, "fake-slurm", tmp_path, fake={"nodes": 2}))
+        fake = {"nodes": 2} if request.param == "fake-slurm" else None
+        return recipe.execute(HpcEnv(1, request.param, tmp_path, fake=fake))
 
     return run
 
