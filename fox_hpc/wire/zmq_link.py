@@ -61,6 +61,8 @@ class ZmqIo(ZmqLoop):
     def dial(self, url: str, name: str, handler: Handler, keys: Keys, server_key: str) -> ZmqDialer:
         """Make a link to a listening one, as the cell of that name; it connects again by itself.
 
+        Only one whose key was refused does not: libzmq gives up then, and says so once in the log.
+
         Raises:
             WireError: the url is none.
         """

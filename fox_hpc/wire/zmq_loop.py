@@ -102,6 +102,7 @@ class ZmqLoop:
             while not self.closed or (self._soon and time.monotonic() < self._close_by):
                 self._once()
         finally:
+            self.closed = True
             for link in list(self.links):
                 link.shut(int(LINGER_S * 1000))
             self._guard.socket.close(0)

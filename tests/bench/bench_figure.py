@@ -77,9 +77,9 @@ def seconds(action: Callable[[], Any]) -> float:
     return time.perf_counter() - begun
 
 
-def process_seconds(command: Sequence[str]) -> float:
+def process_ms(command: Sequence[str]) -> float:
     """Time one process from its start to its end."""
-    return seconds(lambda: output(command))
+    return seconds(lambda: output(command)) * 1e3
 
 
 def output(command: Sequence[str]) -> str:

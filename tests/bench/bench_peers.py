@@ -76,13 +76,19 @@ class TwoHop:
         print(json.dumps({**settings, "keys": self._keys}), file=process.stdin, flush=True)
         return process
 
+    @property
+    def pids(self) -> list[int]:
+        """The middle's process id, then those of the far ones."""
+        return [process.pid for process in self._processes]
+
     def send(self, name: bytes, frames: list[Any]) -> None:
         """Send frames to one of the far processes."""
         self._socket.send_multipart([b"middle", name, *frames], copy=False)
 
     def receive(self) -> list[Any]:
         """Wait for the next message of any of them."""
-        return self._socket.recv_multipart(copy=False)
+        frames: list[Any] = self._socket.recv_multipart(copy=False)
+        return frames
 
     def echo(self, frames: list[Any]) -> None:
         """Send frames to each of the far processes at once and wait for all of them to come back."""

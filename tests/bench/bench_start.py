@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from bench_figure import Figure, medians, output, process_seconds, seconds, take_turns
+from bench_figure import Figure, medians, output, process_ms, seconds, take_turns
 from bench_sites import run_plan
 
 from fox_hpc import SimEnv, fox
@@ -18,6 +17,7 @@ IMPORT_LIMIT_MS = 150.0
 HELP_LIMIT_MS = 300.0
 FIRST_CALL_LIMIT_MS = 200.0
 ROUND_LIMIT_MS = 2.0
+COLD = Path(__file__).with_name("bench_cold.py")
 KILOBYTE = b"k" * 1024
 
 
@@ -29,11 +29,8 @@ def imports(repeats: int) -> Iterator[Figure]:
         "import": [python, "-c", "import fox_hpc"],
         "help": [str(Path(python).with_name("fox-hpc")), "--help"],
     }
-    found = take_turns(
-        {name: lambda command=command: process_seconds(command) * 1e3 for name, command in commands.items()},
-        repeats,
-    )
-    took = medians(found)
+    runners = {name: partial(process_ms, command) for name, command in commands.items()}
+    took = medians(take_turns(runners, repeats))
     bare = {"bare_python": took["bare_python"]}
     over = took["import"] - took["bare_python"]
     yield Figure("import_over_bare_python", over, "ms", IMPORT_LIMIT_MS, bare)
@@ -42,19 +39,15 @@ def imports(repeats: int) -> Iterator[Figure]:
 
 def sim(repeats: int, rounds: int) -> Iterator[Figure]:
     """SimEnv from a cold process to the first answer, and rounds once it is warm."""
-    commands = {"bare_python": [sys.executable, "-c", "pass"], "first": [sys.executable, __file__]}
     inside: list[float] = []
 
     def first() -> float:
         begun = time.perf_counter()
-        inside.append(json.loads(output(commands["first"]))["first_ms"])
+        inside.append(float(output([sys.executable, str(COLD)])))
         return (time.perf_counter() - begun) * 1e3
 
-    took = medians(
-        take_turns(
-            {"bare_python": lambda: process_seconds(commands["bare_python"]) * 1e3, "first": first}, repeats
-        )
-    )
+    bare = partial(process_ms, [sys.executable, "-c", "pass"])
+    took = medians(take_turns({"bare_python": bare, "first": first}, repeats))
     yield Figure("sim_first_call", medians({"inside": inside})["inside"], "ms", FIRST_CALL_LIMIT_MS)
     yield Figure("sim_whole_process", took["first"], "ms", None, {"bare_python": took["bare_python"]})
     per_round = medians({"round": run_plan(lambda: _rounds(rounds), 8, SimEnv)})["round"]
@@ -64,18 +57,3 @@ def sim(repeats: int, rounds: int) -> Iterator[Figure]:
 def _rounds(count: int) -> list[float]:
     """Time single rounds in which every site gets and gives back 1 KB; the first is left out."""
     return [seconds(lambda: fox.clients.echo(KILOBYTE)) * 1e3 for _ in fox.rounds(count + 1)][1:]
-
-
-def main() -> None:
-    """Be the cold process: from `execute` to the first answer."""
-    begun = time.perf_counter()
-
-    def first_call() -> Any:
-        fox.clients.echo(1)
-        return time.perf_counter() - begun
-
-    print(json.dumps({"first_ms": run_plan(first_call, 2, SimEnv) * 1e3, "torch": "torch" in sys.modules}))
-
-
-if __name__ == "__main__":
-    main()

@@ -6,6 +6,7 @@ import contextlib
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bench_sites import run_plan
 from fox_hpc import fox
 
 MODEL_MB = 100
+MODEL_MIB = MODEL_MB * 1e6 / MIB
 RELAY_LIMIT_MIB = 60.0
 SERVER_LIMIT = 2.5
 WORKER_LIMIT = 2.2
@@ -38,9 +40,7 @@ def call(blocks: int, calls: int) -> Iterator[Figure]:
             }
             for runner in runners.values():
                 _block(runner, calls // 10 + 1)
-            return take_turns(
-                {name: lambda run=run: _block(run, calls) for name, run in runners.items()}, blocks
-            )
+            return take_turns({name: partial(_block, run, calls) for name, run in runners.items()}, blocks)
 
         found = run_plan(plan, 1)
     for part in (0.5, 0.99):
@@ -61,7 +61,7 @@ def model(repeats: int) -> Iterator[Figure]:
         curve = {sites: stack.enter_context(TwoHop(curve=True, far=sites)) for sites in (1, 2)}
         found = run_plan(lambda: [_model_rounds(n, repeats, bare[n], curve[n]) for n in (1, 2)], 2)
     for sites, took in zip((1, 2), found, strict=True):
-        moved = 2 * sites * MODEL_MB * 1e6 / MIB
+        moved = 2 * sites * MODEL_MIB
         rates = {name: moved / value for name, value in medians(took).items()}
         value = rates.pop("fox")
         yield Figure(
@@ -86,7 +86,7 @@ def _model_rounds(sites: int, repeats: int, bare: TwoHop, curve: TwoHop) -> dict
     }
     # Sites load numpy with the first array.
     group.echo(weights[:1000])
-    return take_turns({name: lambda run=run: seconds(run) for name, run in runners.items()}, repeats)
+    return take_turns({name: partial(seconds, run) for name, run in runners.items()}, repeats)
 
 
 def _weights() -> Any:
@@ -105,39 +105,64 @@ def rounds(count: int) -> Iterator[Figure]:
 
 def memory(calls: int) -> Iterator[Figure]:
     """What server, relay and a worker hold while a model goes to two sites and back."""
-    found = run_plan(lambda: _memory(calls), 2)
-    held = MODEL_MB * 1e6 / MIB
+    peers = {"two_hop": _held_by_peers(False, calls), "two_hop_curve": _held_by_peers(True, calls)}
+    found = run_plan(lambda: _held(calls), 2)
+    relay, worker = ({name: held[part] for name, held in peers.items()} for part in (0, 1))
     yield Figure("relay_idle_mib", found["relay_idle"], "MiB", RELAY_LIMIT_MIB)
     yield Figure("relay_mib", found["relay"], "MiB", RELAY_LIMIT_MIB)
     # A message is passed on whole: the relay holds each site's until the next hop has taken it.
-    yield Figure("relay_peak_mib", found["relay_peak"], "MiB", round(RELAY_LIMIT_MIB + 2 * held, 1))
-    yield Figure("server_x_model", found["server_grew"] / held, "x model", SERVER_LIMIT, {}, {"sites": 2})
-    yield Figure("worker_x_model", found["worker_grew"] / held, "x model", WORKER_LIMIT)
+    yield Figure("relay_peak_mib", found["relay_peak"], "MiB", round(RELAY_LIMIT_MIB + 2 * MODEL_MIB, 1))
+    yield Figure("relay_x_model", found["relay_grew"], "x model", None, relay, {"sites": 2})
+    yield Figure("server_x_model", found["server_grew"], "x model", SERVER_LIMIT, {}, {"sites": 2})
+    yield Figure("worker_x_model", found["worker_grew"], "x model", WORKER_LIMIT, worker)
 
 
-def _memory(calls: int) -> dict[str, float]:
+def _held(calls: int) -> dict[str, float]:
     fox.clients.echo(np.zeros(1000, np.float32))
     here = psutil.Process()
-    relay, worker = _child(here, "fox_hpc.site.relay"), _child(here, "fox_hpc.site.worker", "fox_hpc.site")
-    idle = {process: _rss_mib(process) for process in (here, relay, worker)}
-    for process in idle:
-        Path(f"/proc/{process.pid}/clear_refs").write_text("5")
+    relay, worker = _child(here, "fox_hpc.site.relay"), _child(here, "fox_hpc.site.worker")
+    idle = _rss_mib(relay)
+    grown = _growth([here, relay, worker])
     weights = _weights()
     for _ in range(calls):
         fox.clients.echo(weights)
+    server_grew, relay_grew, worker_grew = grown()
+    peak = _peak_mib(relay)
     _settle(relay)
     return {
-        "relay_idle": idle[relay],
+        "relay_idle": idle,
         "relay": _rss_mib(relay),
-        "relay_peak": _peak_mib(relay),
-        "server_grew": _peak_mib(here) - idle[here],
-        "worker_grew": _peak_mib(worker) - idle[worker],
+        "relay_peak": peak,
+        "relay_grew": relay_grew,
+        "server_grew": server_grew,
+        "worker_grew": worker_grew,
     }
 
 
-def _child(parent: psutil.Process, *modules: str) -> psutil.Process:
-    children = parent.children(recursive=True)
-    return next(child for module in modules for child in children if module in child.cmdline())
+def _held_by_peers(curve: bool, calls: int) -> tuple[float, float]:
+    """Give by how many models the middle and a far process of the bare pipe grew, with two far ones."""
+    with TwoHop(curve=curve, far=2) as pipe:
+        grown = _growth([psutil.Process(pid) for pid in pipe.pids[:2]])
+        data = memoryview(_weights()).cast("B")
+        for _ in range(calls):
+            pipe.echo([data])
+        middle, far = grown()
+    return middle, far
+
+
+def _growth(processes: list[psutil.Process]) -> Callable[[], list[float]]:
+    """Begin to watch; the answer tells by how many models each process grew at its peak."""
+    before = [_rss_mib(process) for process in processes]
+    for process in processes:
+        # 5 sets the peak back to what is held now, see proc(5).
+        Path(f"/proc/{process.pid}/clear_refs").write_text("5")
+    return lambda: [
+        (_peak_mib(process) - held) / MODEL_MIB for process, held in zip(processes, before, strict=True)
+    ]
+
+
+def _child(parent: psutil.Process, module: str) -> psutil.Process:
+    return next(child for child in parent.children(recursive=True) if module in child.cmdline())
 
 
 def _rss_mib(process: psutil.Process) -> float:

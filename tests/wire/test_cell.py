@@ -480,6 +480,10 @@ def test_calls_cross_zmq_links(net: Any) -> None:
     opened.wait_messages(1)
     incoming = worker.take(5.0)
     assert incoming is not None
-    worker.reply(incoming, Reply(incoming.call.args[0] * 2))
+    (received,), frame = incoming.call.args, np.frombuffer(memoryview(incoming.frames[1]), np.uint8)
+
+    assert received.flags.writeable
+    assert received.__array_interface__["data"] == frame.__array_interface__["data"]
+    worker.reply(incoming, Reply(received * 2))
 
     assert np.array_equal(future.result(5.0), model * 2)

@@ -256,6 +256,21 @@ def test_closing_ends_in_time_when_the_peer_is_not_there(net: Any) -> None:
     assert closed_within(io, 6.0)
 
 
+def test_closing_ends_in_time_when_the_peer_has_stopped(
+    zmq_net: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fox_hpc.wire.zmq_loop.LINGER_S", 0.3)
+    net, server = zmq_net(), Ear()
+    listening = net.listen(server)
+    with peer_process(net, listening.url) as process:
+        server.wait_change("site-1", True)
+        process.send_signal(signal.SIGSTOP)
+        listening.send("site-1", [bytes(32 << 20)])
+
+        assert closed_within(net.server, 3.0)
+    net.close()
+
+
 def test_closing_ends_at_once_when_nothing_waits(zmq_net: Any) -> None:
     net, server = zmq_net(), Ear()
     net.dial(net.listen(server).url, "site-1", Ear())
