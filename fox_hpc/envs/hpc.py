@@ -67,7 +67,9 @@ class HpcEnv(ProcessEnv):
         spec = self._spec(recipe, scheduler, run, folder)
         fake = None
         if scheduler == "fake-slurm":
-            fake = FakeCluster(**{"nodes": 4, **self.fake}, folder=Path(folder) / "fake")
+            # Any account or QOS that the recipe names for its real cluster is known to the fake one.
+            options = {"nodes": 4, "accounts": (), "qos": (), **self.fake}
+            fake = FakeCluster(**options, folder=Path(folder) / "fake")
         deployment = Deployment(recipe, spec, env_name="hpc", environ=process_environ(), fake=fake)
         if fake is not None and self._wanted(recipe) == "auto":
             deployment.controller.notice(FAKE_NOTICE)
