@@ -11,7 +11,18 @@ from .errors import RecipeError
 #: Variables of an enclosing job that must not leak into a submission or a step.
 SCHEDULER_PREFIXES = ("SLURM_", "SBATCH_", "SRUN_", "PBS_", "LSB_", "LSF_")
 #: … except those that say which cluster to talk to.
-KEPT = frozenset({"FOX_FAKE_SPOOL", "SLURM_CONF", "SLURM_CLUSTERS", "PBS_CONF_FILE", "PBS_SERVER", "LSF_ENVDIR", "LSF_BINDIR", "LSF_SERVERDIR"})
+KEPT = frozenset(
+    {
+        "FOX_FAKE_SPOOL",
+        "SLURM_CONF",
+        "SLURM_CLUSTERS",
+        "PBS_CONF_FILE",
+        "PBS_SERVER",
+        "LSF_ENVDIR",
+        "LSF_BINDIR",
+        "LSF_SERVERDIR",
+    }
+)
 
 
 @dataclass(frozen=True)
