@@ -23,7 +23,7 @@ from ..api.app import ClientApp
 from ..api.backend import Backend
 from ..api.client_api import FoxClientAPI
 from ..api.context import Context
-from ..call import Call, Fault, Pending, Reply
+from ..call import Call, Fault, Reply
 from ..environment import RankEnv, WorkerEnv, process_environ
 from ..errors import FoxError
 from ..metric import Point
@@ -34,7 +34,7 @@ from ..wire.cell import Incoming, read_call, write_call
 from ..wire.keys import load_keys
 from ..wire.zmq_link import ZmqIo
 from .driver import EXIT_NO_START
-from .ranks import FINAL, INIT, RankFollower, RankLead
+from .ranks import FINAL, INIT, OnlyRankZero, RankFollower, RankLead
 from .script import run_script
 from .together import Together
 from .uplink import Uplink, pack_points, wait_until
@@ -90,7 +90,7 @@ class FoxWorker:
                 self.lead.gather()
         else:
             self.follower = RankFollower(
-                self.io, keys, site, rank, world, self.folder, on_orphaned=lambda: os._exit(EXIT_RANKS)
+                self.io, keys, site, rank, world, self.folder, on_orphaned=self._orphaned
             )
         api_context.set_default(self._context())
 
@@ -99,7 +99,7 @@ class FoxWorker:
         share = self.lead or self.follower
         if api is not None and share is not None:
             api.share_with(share)
-        backend: Backend = self.up.cell if self.up is not None else _OnlyRankZero()
+        backend: Backend = self.up.cell if self.up is not None else OnlyRankZero()
         return Context(
             site_name=self.worker.site_name,
             sites=tuple(site.name for site in self.spec.sites),
@@ -186,6 +186,10 @@ class FoxWorker:
         wait_until(lambda: not cell.kept, 5.0)
         return 0 if fault is None else 1
 
+    def _orphaned(self) -> None:
+        say(f"rank 0 of {self.worker.site_name} is gone: rank {self.ranks.rank} ends too")
+        os._exit(EXIT_RANKS)
+
     # When ranks fall out of step; not on the main thread, which may be inside a collective.
 
     def _give_up(self, fault: Fault) -> None:
@@ -254,18 +258,6 @@ class FoxWorker:
     def _uplink(self) -> Uplink:
         assert self.up is not None, "only rank 0 has a link to the relay"
         return self.up
-
-
-class _OnlyRankZero:
-    """The backend of ranks that have no link upwards."""
-
-    secure = True
-
-    def start(self, call: Call, targets: Sequence[str]) -> list[Pending]:
-        raise FoxError(f"{call.func}() can be called from rank 0 only, which is the one that has a link")
-
-    def cancel(self, pending: Sequence[Pending]) -> None:
-        return None
 
 
 def say(text: str) -> None:
