@@ -19,10 +19,8 @@ from ..errors import FoxError
 from ..hpc.resources import HpcConfig
 from ..spec import load_spec, write_atomically
 from . import launch_line
+from .exit_codes import EXIT_NO_START
 from .processes import end_tree, when_owner_dies
-
-#: The ranks could not start: trying again would fail again.
-EXIT_NO_START = 3
 
 
 class Ended(msgspec.Struct):
@@ -44,6 +42,11 @@ def read_ended(folder: Path) -> Ended | None:
         return msgspec.json.decode(ended_file(folder).read_bytes(), type=Ended)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def forget_ended(folder: Path) -> None:
+    """Take away the word of an earlier start of the same job."""
+    ended_file(folder).unlink(missing_ok=True)
 
 
 def drive(run_dir: str, site: str, attempt: int) -> None:

@@ -18,9 +18,7 @@ from ..wire.keys import Keys, load_public
 from ..wire.link import Link
 from ..wire.probe import first_reachable
 from ..wire.zmq_link import ZmqIo
-
-#: The process was out of touch with its relay for longer than the lease allows.
-EXIT_LEASE = 5
+from .exit_codes import EXIT_LEASE
 
 
 class Uplink:

@@ -33,14 +33,12 @@ from ..wire import codec
 from ..wire.cell import Incoming, read_call, write_call
 from ..wire.keys import load_keys
 from ..wire.zmq_link import ZmqIo
-from .driver import EXIT_NO_START
+from .exit_codes import EXIT_NO_START, EXIT_RANKS
 from .ranks import FINAL, INIT, OnlyRankZero, RankFollower, RankLead
 from .script import run_script
 from .together import Together
 from .uplink import Uplink, pack_points, wait_until
 
-#: The ranks were no longer in step, or rank 0 was gone.
-EXIT_RANKS = 4
 SCRIPT_CLASS = "FoxClientAPI"
 
 
