@@ -105,6 +105,8 @@ def test_a_relay_that_is_killed_over_and_over_ends_the_run_and_its_jobs(env: Exe
 def start_alone(kind: str, folder: Path) -> tuple[subprocess.Popen[bytes], Path]:
     """Start a run in a process of its own, and wait until its sites are in a call."""
     code = (
+        # A test run in the background of a shell ignores SIGINT, and hands that on.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys; sys.path.insert(0, sys.argv[1]);"
         "from federation import recipe; from fox_hpc import PocEnv, HpcEnv;"
         "kind, folder = sys.argv[2:];"
