@@ -16,10 +16,10 @@ from typing import Protocol
 from ..errors import SchedulerError, SubmitError
 from ..hpc.resources import HpcConfig
 from ..spec import RunSpec
-from .driver import forget_ended, read_ended
 from .jobs import SiteJob, backoff_s, worth_another
 from .launcher import Launcher, attempt_folder, job_name
 from .relay_record import RelayRecord
+from .words import forget_words, read_ended
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +193,7 @@ class JobKeeper:
             before = job.requeues
             if job.observe(info, now, self._poll_s):
                 if job.requeues > before:
-                    forget_ended(self._folder(job))
+                    forget_words(self._folder(job))
                 self._changed(job)
             elif job.lost_touch is not None and now - job.lost_touch > self.spec.lease_s:
                 self._out_of_touch(job)
@@ -228,7 +228,8 @@ class JobKeeper:
         site = job.site
         self._fruitless[site] = 0 if job.answered_calls else self._fruitless[site] + 1
         wanted = self._over is None and site not in self._finishing
-        again = wanted and worth_another(job, self._fruitless[site], getattr(self._configs[site], 'max_attempts', 3))
+        budget = getattr(self._configs[site], "max_attempts", 3)
+        again = wanted and worth_another(job, self._fruitless[site], budget)
         if not again:
             self._final.add(site)
         self._mouth.tell(job, final=not again)
