@@ -11,6 +11,12 @@ from typing import Any
 
 from fox_hpc.fake.line import SPOOL, USER, Line, connect
 
+LSF_SILENT = "lsb_init: Failed in an LSF library call: Unable to open file lsf.conf."
+LSF_PROGRAMS = (
+    "bsub", "bjobs", "bkill", "bhist", "brequeue", "bstop", "bresume", "bpeek", "bhosts", "lshosts", "bqueues",
+    "lsid", "badmin", "blaunch",
+)  # fmt: skip
+
 
 def main(program: str) -> int:
     """Run one program; gives its exit code."""
@@ -63,6 +69,10 @@ def _converse(line: Line) -> int:
 
 
 def _no_controller(program: str) -> int:
+    if program in LSF_PROGRAMS:
+        sent = " Job not submitted." if program == "bsub" else ""
+        print(f"{LSF_SILENT}{sent}", file=sys.stderr)  # noqa: T201
+        return 255
     words = "Unable to contact slurm controller (connect failure)"
     start = {
         "sbatch": "sbatch: error: Batch job submission failed",

@@ -20,9 +20,13 @@ from typing import Any
 
 from fox_hpc.fake import processes
 from fox_hpc.fake.jobs import Config
-from fox_hpc.fake.line import SPOOL, connect
+from fox_hpc.fake.line import OPERATOR, SPOOL, connect
 
-PROGRAMS = {"slurm": ("sbatch", "squeue", "sacct", "scancel", "srun", "scontrol", "sinfo")}
+PROGRAMS = {
+    "slurm": ("sbatch", "squeue", "sacct", "scancel", "srun", "scontrol", "sinfo"),
+    "lsf": ("bsub", "bjobs", "bkill", "bhist", "brequeue", "bstop", "bresume", "bpeek", "bhosts", "lshosts",
+            "bqueues", "lsid", "badmin", "blaunch"),
+}  # fmt: skip
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 15.0
 _HOUSE = Path(__file__).resolve().parents[2]
@@ -118,6 +122,34 @@ class FakeCluster:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder = None
 
+    def trouble(self, **options: Any) -> None:
+        """Change options of the running cluster, such as `failing_queries=3` or `accounting=False`."""
+        known = {field.name for field in fields(Config)}
+        if wrong := sorted(set(options) - known):
+            raise TypeError(
+                f"FakeCluster has no option {', '.join(wrong)}; it has {', '.join(sorted(known))}"
+            )
+        for name, value in options.items():
+            self._operate("set", name, json.dumps(value))
+
+    def fail_node(self, node: str) -> None:
+        """The node is gone, with all that ran on it, until `mend_node`."""
+        self._operate("fail", node)
+
+    def mend_node(self, node: str) -> None:
+        """The node is back, and empty."""
+        self._operate("mend", node)
+
+    def _operate(self, *words: str) -> None:
+        line = connect(str(self.folder))
+        with line.socket:
+            line.send(
+                {"program": OPERATOR, "argv": words, "env": {}, "cwd": "/", "user": "", "uid": os.getuid()}
+            )
+            answer = line.receive()
+        if answer is None or answer["code"]:
+            raise RuntimeError(f"the fake scheduler did not obey: {answer}")
+
     def __enter__(self) -> FakeCluster:
         return self.up()
 
@@ -189,9 +221,10 @@ def _python_program(name: str) -> str:
 def _hostname_program() -> str:
     real = shutil.which("hostname") or "uname"
     otherwise = f'exec {shlex.quote(real)} "$@"' if real != "uname" else "exec uname -n"
+    node = f"${processes.NODE_TAG}"
     return f"""#!/bin/sh
-case "${{SLURMD_NODENAME:+$*}}" in
-"" | -s | -f | --short | --fqdn | --long) [ -n "$SLURMD_NODENAME" ] && echo "$SLURMD_NODENAME" && exit 0 ;;
+case "${{{processes.NODE_TAG}:+$*}}" in
+"" | -s | -f | --short | --fqdn | --long) [ -n "{node}" ] && echo "{node}" && exit 0 ;;
 esac
 {otherwise}
 """

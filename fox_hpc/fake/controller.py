@@ -24,14 +24,17 @@ from typing import Any
 from fox_hpc.fake import processes
 from fox_hpc.fake.engine import Engine
 from fox_hpc.fake.jobs import Config
-from fox_hpc.fake.line import Line
+from fox_hpc.fake.line import OPERATOR, Line
 from fox_hpc.fake.loop import Loop
-from fox_hpc.fake.request import Refused, Request
+from fox_hpc.fake.lsf.face import LsfFace
+from fox_hpc.fake.request import Refused, Request, Session
 from fox_hpc.fake.slurm.face import SlurmFace
+from fox_hpc.fake.troubles import Troubles, operate
 
 SOCKET_PATH_LIMIT = 100
 WRITE_STATE_EVERY_S = 0.2
-FACES = {"slurm": SlurmFace}
+FACES: dict[str, type[SlurmFace] | type[LsfFace]] = {"slurm": SlurmFace, "lsf": LsfFace}
+ASKS_FOR_TASKS = ("srun", "blaunch")
 
 
 class Connection:
@@ -93,6 +96,7 @@ class Controller:
         self.loop = Loop()
         self._face = FACES[self.config.dialect](self.config, folder)
         self.engine = Engine(self.config, folder, self.loop, self._face)
+        self._troubles = Troubles(self.engine, self._face.manners)
         self._written_at = 0.0
         self._socket_folder: str | None = None
 
@@ -124,11 +128,17 @@ class Controller:
         sock, _ = listener.accept()
         Connection(self.loop, sock, self._dispatch)
 
-    def _dispatch(self, request: Request, session: Connection) -> None:
+    def _dispatch(self, request: Request, session: Session) -> None:
+        self._troubles.dispatch(request, session, self._act)
+
+    def _act(self, request: Request, session: Session) -> None:
         # A job may ask for its own end: whom it sent to ask must live to hear the answer.
-        self.engine.runner.spared = 0 if request.program == "srun" else request.pid
+        self.engine.runner.spared = 0 if request.program in ASKS_FOR_TASKS else request.pid
         try:
-            self._face.programs[request.program](self.engine, request, session)
+            if request.program == OPERATOR:
+                session.reply(operate(self.engine, request.argv))
+            else:
+                self._face.programs[request.program](self.engine, request, session)
         except Refused as refusal:
             session.reply(err=refusal.words and refusal.words + "\n", code=refusal.code)
         except Exception:

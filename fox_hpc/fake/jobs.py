@@ -66,6 +66,18 @@ class Config:
     max_array_size: int = 1001
     first_job_id: int = 0
     temporary: bool = False
+    limit_wait_s: float = 10.0
+    """How long a job that was told of its time limit may go on, where the dialect gives it time."""
+    query_delay_s: float = 0.0
+    """Every answer of a program that looks at the queue is so late."""
+    failing_queries: int = 0
+    """So many of the next looks at the queue fail; -1 = all, until that is changed."""
+    cut_queries: int = 0
+    """So many of the next answers about the queue break off in the middle; -1 = all."""
+    lost_submit_replies: int = 0
+    """So many of the next submissions are taken without their program learning of it; -1 = all."""
+    chatter: str = ""
+    """What a site's own hooks print before the answer to a submission."""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Config:
@@ -236,6 +248,11 @@ class Job:
     next_step: int = 0
     runs: list[Run] = field(default_factory=list)
     requeue_after_end: bool = False
+    requeue_codes: tuple[int, ...] = ()
+    """Exit codes with which the job goes back into the queue by itself."""
+    pid: int = 0
+    own: Any = None
+    """What only the job's dialect knows of it."""
 
     @property
     def nodes(self) -> list[str]:
