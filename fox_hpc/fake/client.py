@@ -13,8 +13,8 @@ from fox_hpc.fake.line import SPOOL, USER, Line, connect
 
 LSF_SILENT = "lsb_init: Failed in an LSF library call: Unable to open file lsf.conf."
 LSF_PROGRAMS = (
-    "bsub", "bjobs", "bkill", "bhist", "brequeue", "bstop", "bresume", "bpeek", "bhosts", "lshosts", "bqueues",
-    "lsid", "badmin", "blaunch",
+    "bsub", "bjobs", "bkill", "bhist", "brequeue", "bstop", "bresume", "bpeek", "bhosts", "lshosts",
+    "bqueues", "lsid", "badmin", "blaunch",
 )  # fmt: skip
 
 

@@ -222,7 +222,7 @@ class Runner:
             processes.send(process, signal.SIGKILL)
 
     def add_step(self, job: Job, step: Step, launcher: Launcher, pid: int = 0) -> None:
-        """Follow a step; with `pid`, the job's signals pass by its launcher, which would hand them on again."""
+        """Follow a step; signals to the job pass by the launcher `pid`, which would hand them on again."""
         self._live[job.id].launchers[step.id] = launcher
         self._live[job.id].launcher_pids |= {step.id: pid} if pid else {}
 

@@ -47,7 +47,7 @@ def _short(engine: Engine, jobs: list[Job]) -> str:
         cells = "".join(f"{seconds[name]:<8d}" for name in STATES)
         who = f"{base_id(job):<7d} {job.user:<7} {shown_name(job)[:9]:<9}"
         text += f"{who} {cells}{sum(seconds.values()):<8d}  \n"
-    return text
+    return text + "\n"
 
 
 def _long(engine: Engine, jobs: list[Job]) -> str:
@@ -73,7 +73,7 @@ def _seconds(engine: Engine, job: Job) -> dict[str, int]:
         points += [(run.started, "RUN"), (run.ended, "PEND")]
     if job.started:
         points.append((job.started, "RUN"))
-    points.sort()
+    points.sort(key=lambda point: point[0])
     points.append((own.finished or engine.now(), ""))
     seconds = dict.fromkeys(STATES, 0.0)
     for (since, state), (until, _) in pairwise(points):

@@ -162,6 +162,8 @@ def _kill(engine: Engine, request: Request, job: Job, at_once: bool) -> str:
             "RUN" if own.suspended else now,
             f"Signal <KILL> requested by user or administrator <{request.user}>",
         )
+        if own.suspended:
+            own.events.append((engine.now(), "Running"))
         own.suspended = ""
         if at_once:
             own.term = "TERM_FORCE_OWNER"

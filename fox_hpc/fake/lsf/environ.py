@@ -54,7 +54,7 @@ def expand(pattern: str, job: Job) -> str:
 
 
 def spooled(pattern: str, job: Job) -> str:
-    """As `expand`; in the spool's own patterns `%K` is the element's number, `%T` how often it was put back."""
+    """As `expand`; in the spool's own patterns `%K` is the element, `%T` how often it was put back."""
     return expand(pattern.replace("%K", str(job.id)).replace("%T", str(job.restarts)), job)
 
 

@@ -37,9 +37,9 @@ LOST = "Failed in an LSF library call: Communication time out. Job not submitted
 class LsfFace:
     """What the controller and the runner need to know of the dialect.
 
-    Signals as recorded: CONT and INT, then TERM, then KILL, JOB_TERMINATE_INTERVAL (`kill_wait_s`) apart; at
-    the run limit USR2, and KILL after ten minutes (`limit_wait_s`). A job of the queue `low` that must give way
-    is killed, or put back if it was submitted with -r (a site's JOB_CONTROLS; LSF's own default is to suspend).
+    Signals as recorded: CONT and INT, then TERM, then KILL, JOB_TERMINATE_INTERVAL (`kill_wait_s`) apart;
+    at the run limit USR2, and KILL after ten minutes (`limit_wait_s`). A job of the queue `low` that must
+    give way is killed, or put back if it was submitted with -r (a site's JOB_CONTROLS; LSF itself suspends).
     """
 
     manners = Manners(

@@ -1,11 +1,11 @@
-"""`bjobs -l` and the records of `bhist -l`, as recorded from OpenLava; `Completed <exit>` is IBM's, as attested."""
+"""`bjobs -l`, and the records of `bhist -l`, as recorded from OpenLava; `Completed <exit>` is IBM's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from fox_hpc.fake.engine import Engine
-from fox_hpc.fake.jobs import PENDING, Job
+from fox_hpc.fake.jobs import FAILED, PENDING, Job, Run
 from fox_hpc.fake.lsf.record import (
     TERM_WORDS,
     Asked,
@@ -79,7 +79,7 @@ def limit_lines(job: Job, host: list[str]) -> str:
     minutes = record(job).asked.run_limit_min
     if not minutes:
         return ""
-    return f"\n RUNLIMIT                \n {minutes:.1f} min of {(host or [job.submit_host])[0]}         \n"
+    return f"\n RUNLIMIT                \n {minutes:.1f} min of {(host or [job.submit_host])[0]:<13}\n"
 
 
 def _hosts(names: list[str]) -> str:
@@ -100,7 +100,7 @@ def ending(job: Job, stop: str) -> list[str]:
     """How it ended: one line, and a second if something ended it."""
     used = f" The CPU time used is 0.0 seconds{stop}"
     if not job.started:
-        lines = ["Exited"]
+        lines = ["Exited" + (";" if stop == ";" else "")]
     elif not exit_code(job):
         return [f"Done successfully.{used}"]
     else:
@@ -114,29 +114,36 @@ def ending(job: Job, stop: str) -> list[str]:
 def past(job: Job) -> list[tuple[float, str]]:
     """What happened to a job, in order, for bhist -l; without its submission."""
     own = record(job)
-    found = list(own.events)
-    runs = [
-        (run.started, [s.node for s in run.shares for _ in range(s.tasks)], run.ended) for run in job.runs
-    ]
+    found = [(when, f"{words};") for when, words in own.events]
+    runs = [(run.started, _slots(run), run.ended, _code(run)) for run in job.runs]
     if job.started:
-        runs.append((job.started, slot_hosts(job), 0.0))
-    for started, hosts, ended in runs:
+        runs.append((job.started, slot_hosts(job), 0.0, ""))
+    for started, hosts, ended, code in runs:
         found += [(started, line) for line in _dispatched(job, hosts)]
         if ended:
-            found.append((ended, "Pending: Requeued job is waiting for rescheduling"))
+            found.append((ended, "Pending: Requeued job is waiting for rescheduling: 1 host;" + code))
     if own.finished:
-        found += [(own.finished, line.removesuffix(";")) for line in ending(job, ";")]
+        found += [(own.finished, line) for line in ending(job, ";")]
     if own.finished and not exit_code(job) and job.started:
-        found.append((own.finished, "Post job process done successfully"))
+        found.append((own.finished, "Post job process done successfully;"))
     # Stable: what happens in one second stays in the order of the list, as each source has its own.
     return sorted(found, key=lambda item: item[0])
 
 
+def _slots(run: Run) -> list[str]:
+    return [share.node for share in run.shares for _ in range(share.tasks)]
+
+
+def _code(run: Run) -> str:
+    """Exit code of a run that ended by itself, with one that puts the job back."""
+    return f"(exit code {run.steps[0].code})" if run.state == FAILED and run.steps else ""
+
+
 def _dispatched(job: Job, hosts: list[str]) -> Iterator[str]:
     home = job.env.get("HOME", "/")
-    yield f"Dispatched to {_hosts(hosts)}"
-    yield f"Starting (Pid {job.pid})"
-    yield f"Running with execution home <{home}>, Execution CWD <{job.workdir}>, Execution Pid <{job.pid}>"
+    yield f"Dispatched to {_hosts(hosts)};"
+    yield f"Starting (Pid {job.pid});"
+    yield f"Running with execution home <{home}>, Execution CWD <{job.workdir}>, Execution Pid <{job.pid}>;"
 
 
 def history(job: Job) -> str:
@@ -154,4 +161,4 @@ def history(job: Job) -> str:
         + wrapped(_submitted(job, job.queue) + ";")
     )
     text += limit_lines(job, [])
-    return text + "".join(wrapped(f"{long_stamp(when)}: {words};") for when, words in past(job))
+    return text + "".join(wrapped(f"{long_stamp(when)}: {words}") for when, words in past(job))

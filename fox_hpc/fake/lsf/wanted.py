@@ -11,8 +11,8 @@ from fox_hpc.fake.request import Refused
 BAD = "Bad resource requirement syntax. Job not submitted."
 SECTIONS = ("select", "order", "rusage", "span", "same", "cu", "affinity", "filter")
 _NAMES = """
- r15s r1m r15m ut pg io ls it tmp swp mem status ncpus ndisks maxmem maxswp maxtmp cpuf type model hname server
- cpu nprocs ncores nthreads ngpus ngpus_physical defined any local hosts gpu slots maxslots
+ r15s r1m r15m ut pg io ls it tmp swp mem status ncpus ndisks maxmem maxswp maxtmp cpuf type model hname
+ server cpu nprocs ncores nthreads ngpus ngpus_physical defined any local hosts gpu slots maxslots
 """
 KNOWN = frozenset(_NAMES.split())
 UNITS = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0 * 1024}
