@@ -11,12 +11,6 @@ from typing import Any
 
 from fox_hpc.fake.line import SPOOL, USER, Line, connect
 
-LSF_SILENT = "lsb_init: Failed in an LSF library call: Unable to open file lsf.conf."
-LSF_PROGRAMS = (
-    "bsub", "bjobs", "bkill", "bhist", "brequeue", "bstop", "bresume", "bpeek", "bhosts", "lshosts",
-    "bqueues", "lsid", "badmin", "blaunch",
-)  # fmt: skip
-
 
 def main(program: str) -> int:
     """Run one program; gives its exit code."""
@@ -62,6 +56,10 @@ def _converse(line: Line) -> int:
             return int(message["code"])
         if message.get("need") == "stdin":
             line.send({"stdin": sys.stdin.read()})
+        if "spawn" in message:
+            from fox_hpc.fake.pbs.launch import spawn
+
+            return spawn(line, message["spawn"])
         if "launch" in message:
             from fox_hpc.fake.launch import launch
 
@@ -69,10 +67,14 @@ def _converse(line: Line) -> int:
 
 
 def _no_controller(program: str) -> int:
-    if program in LSF_PROGRAMS:
-        sent = " Job not submitted." if program == "bsub" else ""
-        print(f"{LSF_SILENT}{sent}", file=sys.stderr)  # noqa: T201
-        return 255
+    if program[0] == "q" or program.startswith("pbs"):
+        from fox_hpc.fake.pbs.unreachable import say_unreachable
+
+        return say_unreachable(program, sys.argv[1:], os.environ.get(SPOOL, ""))
+    if program[0] == "b" or program.startswith("ls"):
+        from fox_hpc.fake.lsf.unreachable import say_unreachable as say_lsf_unreachable
+
+        return say_lsf_unreachable(program, os.environ.get(SPOOL, ""))
     words = "Unable to contact slurm controller (connect failure)"
     start = {
         "sbatch": "sbatch: error: Batch job submission failed",

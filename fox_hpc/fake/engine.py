@@ -16,6 +16,7 @@ from fox_hpc.fake.jobs import ArrayPart, Config, Job, Node, Queue, Run, Share, S
 from fox_hpc.fake.loop import Loop
 from fox_hpc.fake.runner import Face, Runner
 from fox_hpc.fake.schedule import Cluster, named, plan
+from fox_hpc.fake.trouble import Trouble
 
 FIRST_PRIORITY = 4294901760
 
@@ -34,7 +35,8 @@ class Engine:
         self.manners = face.manners
         self.booted = loop.now()
         self.planned_nodes: list[str] = []
-        self.runner = Runner(self, face)
+        self.trouble = Trouble(config, self.booted)
+        self.runner = self.make_runner(face)
         self.changed = True
         # Ids from the clock: a new cluster does not meet the log files of an old one.
         self._next_id = config.first_job_id or int(time.time()) % 90_000_000 + 1000
@@ -44,6 +46,10 @@ class Engine:
         self._for_start: dict[int, Callable[[], None]] = {}
         self._for_room: dict[int, list[Callable[[], None]]] = {}
         self._past: dict[int, list[tuple[float, Job]]] = {}
+
+    def make_runner(self, face: Face) -> Runner:
+        """Give who starts and signals processes; a dialect may have its own."""
+        return Runner(self, face)
 
     def now(self) -> float:
         return self.loop.now()
@@ -86,6 +92,8 @@ class Engine:
         self.loop.soon(self._schedule)
 
     def _schedule(self) -> None:
+        if self.trouble.now.frozen:
+            return
         now = self.now()
         result = plan(self.cluster(), now)
         self.planned_nodes = result.planned_nodes
@@ -163,7 +171,7 @@ class Engine:
         if job.reason == "Preempted":
             return
         job.reason = "Preempted"
-        job.requeue_after_end = job.may_requeue
+        job.requeue_after_end = job.may_requeue and self.config.preempt_mode == "requeue"
         started = job.started
         if self.manners.warns_of_preemption:
             self.runner.signal(job, signal.SIGCONT, "steps")

@@ -13,10 +13,6 @@ USER = "FOX_FAKE_USER"
 """Variable with `name:uid` to act as a plain user of the fake; without it, commands act as its operator."""
 
 
-OPERATOR = "fox-fake"
-"""What `FakeCluster` itself asks of the controller; not a program on PATH."""
-
-
 class Line:
     """A connection that carries one JSON value a line."""
 

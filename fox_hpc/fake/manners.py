@@ -1,4 +1,4 @@
-"""What dialects do differently with one engine: signals, waits, queues, words of trouble. Plain data."""
+"""What dialects do differently with one engine: signals, waits, queues. Plain data."""
 
 from __future__ import annotations
 
@@ -26,11 +26,6 @@ class Manners:
     """Steps get TERM, and the job its grace time, before a preemption."""
     speaks: bool = True
     """Ends are announced in the job's error stream and by the programs that started its steps."""
-    submits: frozenset[str] = frozenset({"sbatch"})
-    queries: frozenset[str] = frozenset({"squeue", "sacct"})
-    query_failed: str = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
-    reply_lost: str = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
-    failed_code: int = 1
 
     def goodbye(self, job: Job, config: Config) -> tuple[Rounds, float]:
         """The signals that end a job which just got its end state, and the wait after each."""

@@ -26,7 +26,7 @@ def bhist(engine: Engine, request: Request, session: Session) -> None:
         return
     for word in words:
         check_id(word)
-    known = [job for job in engine.accounted() if job.own] if engine.config.accounting else []
+    known = [job for job in engine.accounted() if job.details] if engine.config.accounting else []
     jobs = [job for word in words for job in by_id(known, word)] if words else [
         job for job in known if matches(job, request, options)
         and ("a" in options or ("d" in options) == (stat(engine, job) in ("DONE", "EXIT")))

@@ -85,7 +85,7 @@ def _submit(
     first = engine.submit(job, name.indexes, name.throttle)
     jobs = [engine.jobs[first.id + offset] for offset in range(len(name.indexes) or 1)]
     for part in jobs:
-        part.own = Record(asked)
+        part.details = Record(asked)
         _copy_script(engine, part, script)
         watch(engine, part)
     kind = "default queue" if by_default else "queue"

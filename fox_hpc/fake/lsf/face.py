@@ -30,8 +30,6 @@ QUEUES = (
     Queue("vip", tier=20),
     Queue("closed", up=False),
 )
-DOWN = "LSF is down. Please wait ..."
-LOST = "Failed in an LSF library call: Communication time out. Job not submitted."
 
 
 class LsfFace:
@@ -50,12 +48,8 @@ class LsfFace:
         warns="full",
         warns_of_preemption=False,
         speaks=False,
-        submits=frozenset({"bsub"}),
-        queries=frozenset({"bjobs", "bhist"}),
-        query_failed=DOWN,
-        reply_lost=LOST,
-        failed_code=255,
     )
+    engine = Engine
     programs: Mapping[str, Program] = {
         "bsub": bsub, "bjobs": bjobs, "bkill": bkill, "bhist": bhist, "brequeue": brequeue, "bstop": bstop,
         "bresume": bresume, "bpeek": bpeek, "bhosts": bhosts, "lshosts": lshosts, "bqueues": bqueues,

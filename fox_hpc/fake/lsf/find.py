@@ -35,7 +35,7 @@ def remembered(engine: Engine) -> list[Job]:
     return [
         job
         for job in engine.jobs.values()
-        if job.own and (engine.remembers(job) or is_unfinished(engine, job))
+        if job.details and (engine.remembers(job) or is_unfinished(engine, job))
     ]
 
 

@@ -75,7 +75,7 @@ class Record:
 
 
 def record(job: Job) -> Record:
-    found = job.own
+    found = job.details
     assert isinstance(found, Record)
     return found
 

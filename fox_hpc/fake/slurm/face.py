@@ -25,6 +25,7 @@ Program = Callable[[Engine, Request, Session], None]
 class SlurmFace:
     """What the controller and the runner need to know of the dialect."""
 
+    engine = Engine
     manners = Manners()
     programs: Mapping[str, Program] = {
         "sbatch": sbatch, "squeue": squeue, "sacct": sacct, "scancel": scancel, "srun": srun,

@@ -191,13 +191,13 @@ def test_a_higher_queue_pushes_a_low_job_out(lsf: Any, option: str, state: str) 
 def test_a_job_whose_host_is_lost_is_unknown_until_it_is_back(lsf: Any) -> None:
     lost, again = lsf.submit("-m node2"), lsf.submit("-m node2 -r")
     lsf.until(lambda: lsf.state(lost) == lsf.state(again) == "RUN")
-    lsf.cluster.fail_node("node2")
+    lsf.cluster.trouble(fail_node="node2")
     lsf.until_state(lost, "UNKWN")
     lsf.until_state(again, "PEND")
     assert "unreach" in lsf.out("bhosts node2")
     lsf.out(f"bkill {lost}")
     assert lsf.state(lost) == "ZOMBI"
-    lsf.cluster.mend_node("node2")
+    lsf.cluster.trouble(restore_node="node2")
     lsf.until_state(again, "RUN")
 
     assert lsf.field(lost, "stat exit_reason") == "EXIT^TERM_ZOMBIE: job exited while LSF is not available"

@@ -75,7 +75,7 @@ class Recorded:
             submit_host="pbs01", submit_dir="/home/alice",
         )  # fmt: skip
         job.submitted = at(submitted)
-        job.own = Record(Asked(**{**defaults, **asked}))
+        job.details = Record(Asked(**{**defaults, **asked}))
         self.engine.jobs[number] = job
         return job
 
@@ -99,7 +99,7 @@ def run(job: Job, started: str, shares: list[Share] | None = None) -> Job:
 
 def end(job: Job, ended: str, code: int = 0) -> Job:
     job.state, job.code = states.FAILED if code else states.COMPLETED, code
-    job.ended = job.own.finished = at(ended)
+    job.ended = job.details.finished = at(ended)
     return job
 
 
@@ -150,8 +150,8 @@ def test_a_stopped_and_killed_job_is_shown_as_recorded(queue: Recorded) -> None:
         ("04:13:20", "", "Signal <KILL> requested by user or administrator <alice>"),
         ("04:13:20", "", "Running"),
     ):
-        job.own.events.append((at(when), words))
-        job.own.marks += [(at(when), state)] if state else []
+        job.details.events.append((at(when), words))
+        job.details.marks += [(at(when), state)] if state else []
     end(job, "04:13:20", 130)
 
     for line in ("bjobs -w 23", "bjobs -l 23", "bhist 23", "bhist -l 23"):

@@ -15,23 +15,24 @@ from fox_hpc.fake import FakeCluster
 GOLDEN = Path(__file__).parents[2] / "golden" / "lsf"
 
 
+DOWN = "LSF is down. Please wait ..."
+
+
 @pytest.fixture
 def calm(lsf: Any) -> Iterator[Any]:
     """The cluster, whose troubles end with the test."""
     yield lsf
-    lsf.cluster.trouble(
-        failing_queries=0, cut_queries=0, lost_submit_replies=0, query_delay_s=0.0, chatter="",
-        accounting=True, accounting_lag_s=0.0, min_job_age_s=300.0,
-    )  # fmt: skip
+    lsf.cluster.trouble(queries_fail_s=0, broken_json=False, lost_submits=0, query_delay_s=0)
 
 
-def test_queries_fail_as_often_as_they_are_told_to(calm: Any) -> None:
+def test_queries_fail_as_long_as_they_are_told_to(calm: Any) -> None:
     job = calm.submit("-H")
-    calm.cluster.trouble(failing_queries=1)
+    calm.cluster.trouble(queries_fail_s=300)
     done = calm.run(f"bjobs {job}")
 
-    assert (done.returncode, done.stderr) == (255, "LSF is down. Please wait ...\n")
-    assert done.stderr in (GOLDEN / "bjobs_json.txt").read_text()
+    assert (done.returncode, done.stdout, done.stderr) == (255, "", DOWN + "\n")
+    assert DOWN in (GOLDEN / "bjobs_json.txt").read_text()
+    calm.cluster.trouble(queries_fail_s=0)
     assert calm.run(f"bjobs {job}").returncode == 0
 
 
@@ -43,54 +44,49 @@ def test_queries_may_be_slow(calm: Any) -> None:
     assert time.monotonic() - before >= 0.5
 
 
-def test_an_answer_may_break_off(calm: Any) -> None:
+def test_json_may_break_off(calm: Any) -> None:
     job = calm.submit("-H")
-    calm.cluster.trouble(cut_queries=1)
+    calm.cluster.trouble(broken_json=True)
     with pytest.raises(json.JSONDecodeError):
         json.loads(calm.out(f"bjobs -o 'jobid stat' -json {job}"))
 
-    assert json.loads(calm.out(f"bjobs -o 'jobid stat' -json {job}"))["RECORDS"][0]["STAT"] == "PSUSP"
-
 
 def test_the_reply_to_a_submission_may_be_lost(calm: Any) -> None:
-    calm.cluster.trouble(lost_submit_replies=1)
+    calm.cluster.trouble(lost_submits=1)
     done = calm.run("bsub -H -J lost sleep 300")
 
-    assert (done.returncode, done.stdout) == (255, "")
+    assert (done.returncode, done.stdout, done.stderr) == (255, "", f"{DOWN} Job not submitted.\n")
     assert calm.ask("bjobs", "-noheader", "-J", "lost", "-o", "stat") == "PSUSP"
 
 
 def test_a_refusal_is_not_lost(calm: Any) -> None:
-    calm.cluster.trouble(lost_submit_replies=-1)
+    calm.cluster.trouble(lost_submits=1)
 
     assert calm.run("bsub -q nosuchq true").stderr == "nosuchq: No such queue. Job not submitted.\n"
 
 
-def test_sites_may_chatter_before_the_answer(calm: Any) -> None:
-    calm.cluster.trouble(chatter="Welcome!\nYour project has 3 hours left.\n")
+def test_a_site_may_chatter_and_keep_no_history(lsf_on: Any) -> None:
+    words = "Welcome!\nYour project has 3 hours left.\n"
+    with FakeCluster(dialect="lsf", nodes=1, accounting=False, chatter=words, min_job_age_s=0.0) as cluster:
+        shell = lsf_on(cluster)
+        said = shell.run("bsub -K -o /dev/null true").stdout
+        job = shell.job_of(said)
 
-    assert calm.out("bsub -H sleep 300").splitlines()[:2] == ["Welcome!", "Your project has 3 hours left."]
-
-
-def test_history_may_be_off_or_late(calm: Any) -> None:
-    job = calm.submit("-K -o /dev/null", "true")
-    calm.cluster.trouble(accounting=False)
-    assert calm.run(f"bhist {job}").stderr == f"Job <{job}>: No matching job found\n"
-    calm.cluster.trouble(accounting=True, accounting_lag_s=300.0)
-    assert calm.run(f"bhist {job}").returncode == 255
-    calm.cluster.trouble(accounting_lag_s=0.0)
-
-    assert "Done successfully" in calm.out(f"bhist -l {job}")
+        assert said.startswith(words + "Job <")
+        assert shell.run(f"bhist {job}").stderr == f"Job <{job}>: No matching job found\n"
+        assert shell.run(f"bjobs {job}").stderr == f"Job <{job}> is not found\n"
+        assert shell.run("bjobs -a").stderr == "No job found\n"
 
 
-def test_ended_jobs_are_forgotten_and_bhist_knows_them_still(calm: Any) -> None:
-    job = calm.job_of(calm.run("bsub -K sh -c 'exit 7'").stdout)
-    calm.cluster.trouble(min_job_age_s=0.0)
-    done = calm.run(f"bjobs {job}")
+def test_bhist_may_be_late_and_knows_what_bjobs_has_forgotten(lsf_on: Any) -> None:
+    with FakeCluster(dialect="lsf", nodes=1, accounting_lag_s=1.0, min_job_age_s=0.0) as cluster:
+        shell = lsf_on(cluster)
+        job = shell.job_of(shell.run("bsub -K sh -c 'exit 7'").stdout)
+        at_first = shell.run(f"bhist -l {job}").stdout
 
-    assert (done.returncode, done.stdout, done.stderr) == (255, "", f"Job <{job}> is not found\n")
-    assert calm.run("bjobs -a").stderr == "No job found\n"
-    assert "Exited with exit code 7." in calm.out(f"bhist -l {job}")
+        assert "Exited with exit code 7." not in at_first
+        assert shell.run(f"bjobs {job}").returncode == 255
+        shell.until(lambda: "Exited with exit code 7." in shell.ask("bhist", "-l", job))
 
 
 @pytest.mark.parametrize(("ids", "code"), [("99999", 0), ("", 0), ("{job} 99999", 255)])
@@ -128,8 +124,3 @@ def test_fields_have_widths_and_delimiters(calm: Any) -> None:
     assert (
         calm.out(f"bjobs -o 'stat name delimiter=\"|\"' {job}") == "STAT|JOB_NAME\nPSUSP|a-long-name-of-a-job"
     )
-
-
-def test_an_unknown_trouble_names_the_right_ones() -> None:
-    with pytest.raises(TypeError, match=r"no option hiccup; it has .*failing_queries"):
-        FakeCluster(dialect="lsf").trouble(hiccup=1)
