@@ -37,7 +37,7 @@ from fox_hpc.fake.trouble import PROGRAM
 SOCKET_PATH_LIMIT = 100
 WRITE_STATE_EVERY_S = 0.2
 FACES: dict[str, Callable[[Config, Path], Dialect]] = {"slurm": SlurmFace, "pbs": PbsFace, "lsf": LsfFace}
-LAUNCHERS = ("srun", "pbsdsh", "pbs_tmrsh", "blaunch")
+LAUNCHERS = ("srun", "pbsdsh", "pbs_tmrsh", "blaunch", "jsrun")
 
 
 class Dialect(Face, Protocol):

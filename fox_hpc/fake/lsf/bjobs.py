@@ -13,7 +13,7 @@ from fox_hpc.fake.engine import Engine
 from fox_hpc.fake.jobs import PENDING, Job
 from fox_hpc.fake.lsf.bsub import VERSION
 from fox_hpc.fake.lsf.fields import Row, as_json, read_format, table
-from fox_hpc.fake.lsf.find import array_spec, by_id, check_id, matches, remembered
+from fox_hpc.fake.lsf.find import Index, array_spec, check_id, matches, remembered
 from fox_hpc.fake.lsf.long import long_job
 from fox_hpc.fake.lsf.options import BJOBS, Options, last, parse
 from fox_hpc.fake.lsf.record import UNFINISHED, base_id, shown_name, stat
@@ -40,9 +40,11 @@ def bjobs(engine: Engine, request: Request, session: Session) -> None:
     if "json" in options and ("o" not in options or "noheader" in options):
         raise Refused(f"bjobs: -json goes with -o, and not with -noheader\n{BJOBS.usage}", NOT_FOUND)
     known = remembered(engine)
-    chosen = [job for job in _named(known, words) if matches(job, request, options, everyone=bool(words))]
+    index = Index(known)
+    named = list({job.id: job for word in words for job in index.find(word)}.values()) if words else known
+    chosen = [job for job in named if matches(job, request, options, everyone=bool(words))]
     chosen = [job for job in chosen if _state_wanted(engine, job, options, bool(words))]
-    unknown = [word for word in words if not by_id(known, word)]
+    unknown = [word for word in words if not index.find(word)]
     _answer(engine, request, session, options, _in_order(engine, chosen), unknown)
 
 
@@ -69,13 +71,6 @@ def _answer(
         kind = next((words for flag, words in NOTHING.items() if flag in options), "unfinished job")
         where = f" in queue <{last(options, 'q')}>" if "q" in options else ""
         session.reply(err=f"No {kind} found{where}\n", code=0 if ibm else NOTHING_FOUND)
-
-
-def _named(known: list[Job], words: list[str]) -> list[Job]:
-    if not words:
-        return known
-    found = {job.id: job for word in words for job in by_id(known, word)}
-    return list(found.values())
 
 
 def _state_wanted(engine: Engine, job: Job, options: Options, by_name: bool) -> bool:

@@ -18,7 +18,7 @@ from fox_hpc.fake.lsf.bsub import VERSION
 from fox_hpc.fake.lsf.environ import node_variables
 from fox_hpc.fake.lsf.find import by_id
 from fox_hpc.fake.lsf.options import BLAUNCH, Options, last, parse
-from fox_hpc.fake.lsf.record import slot_hosts
+from fox_hpc.fake.lsf.record import shown_id, slot_hosts
 from fox_hpc.fake.request import Refused, Request, Session
 from fox_hpc.fake.slurm.follower import Follower, StepEnd
 
@@ -29,39 +29,59 @@ def blaunch(engine: Engine, request: Request, session: Session) -> None:
     if "V" in options or "h" in options:
         session.reply(err=(VERSION if "V" in options else BLAUNCH.usage) + "\n")
         return
-    job = _job(engine, request)
+    job = calling_job(engine, request, "blaunch")
     hosts, words = _hosts(engine, request, options, words, job)
     if not words:
         raise Refused(f"blaunch: no command is given\n{BLAUNCH.usage}", 255)
+    shares = {share.node: share for share in job.shares}
     for host in hosts:
-        if host not in job.nodes:
-            raise Refused(f"blaunch: host <{host}> is not allocated to job <{request.env['LSB_JOBID']}>", 255)
-    step = Step(
-        job.next_step,
-        Path(words[0].split()[0]).name,
-        list(dict.fromkeys(hosts)),
-        engine.now(),
-        tasks=len(hosts),
-    )
+        if host not in shares:
+            raise Refused(f"blaunch: host <{host}> is not allocated to job <{shown_id(job)}>", 255)
+    argv = ["/bin/sh", "-c", words[0]] if len(words) == 1 else ["/bin/sh", "-c", 'exec "$@"', "sh", *words]
+    tasks = [
+        task(rank, shares[host], {"LSF_PM_TASKID": str(rank + 1), **node_variables(shares[host])})
+        for rank, host in enumerate(hosts)
+    ]
+    launch(engine, request, session, job, argv, tasks, stdin="none" if "n" in options else "all")
+
+
+def calling_job(engine: Engine, request: Request, program: str) -> Job:
+    """The job that a program is called in; raises Refused outside of one."""
+    base, index = request.env.get("LSB_JOBID", ""), request.env.get("LSB_JOBINDEX", "0")
+    if not base.isdigit():
+        raise Refused(f"{program}: LSB_JOBID is not set: {program} works inside an LSF job only", 255)
+    name = base if index in ("", "0") else f"{base}[{index}]"
+    found = by_id([job for job in engine.jobs.values() if job.state == RUNNING], name)
+    if not found:
+        raise Refused(f"{program}: Job <{name}>: No matching job found", 255)
+    return found[0]
+
+
+def task(rank: int, share: Share, env: dict[str, str]) -> dict[str, Any]:
+    return {"rank": rank, "node": share.node, "env": {**env, processes.NODE_TAG: share.node}}
+
+
+def launch(
+    engine: Engine, request: Request, session: Session, job: Job, argv: list[str],
+    tasks: list[dict[str, Any]], stdin: str,
+) -> None:  # fmt: skip
+    """Have the calling program start these tasks as a step of the job."""
+    hosts = list(dict.fromkeys(str(each["node"]) for each in tasks))
+    step = Step(job.next_step, request.program, hosts, engine.now(), tasks=len(tasks))
     job.next_step += 1
     job.steps.append(step)
     follower = Follower(engine, StepEnd(session, False), job, step)
     engine.runner.add_step(job, step, session, request.pid)
     session.listen(follower.hear, follower.gone)
     engine.note(job)
-    session.tell({"launch": _plan(engine, request, options, words, job, step, hosts)})
-
-
-def _job(engine: Engine, request: Request) -> Job:
-    base, index = request.env.get("LSB_JOBID", ""), request.env.get("LSB_JOBINDEX", "0")
-    if not base.isdigit():
-        raise Refused("blaunch: LSB_JOBID is not set: blaunch works inside an LSF job only", 255)
-    name = base if index in ("", "0") else f"{base}[{index}]"
-    running = [job for job in engine.jobs.values() if job.state == RUNNING]
-    found = by_id(running, name)
-    if not found:
-        raise Refused(f"blaunch: Job <{name}>: No matching job found", 255)
-    return found[0]
+    name = f"{job.id}.{step.id}"
+    marks = {processes.TAG: f"{engine.runner.cluster}:{job.id}", processes.STEP_TAG: name}
+    plan = {
+        "step": f"step {name}", "argv": argv, "cwd": request.cwd, "env": {**request.env, **marks},
+        "tasks": tasks, "stdin": stdin, "label": False, "mode": "wb", "kill_on_bad_exit": False, "wait": 0,
+        "speaks": False,
+    }  # fmt: skip
+    session.tell({"launch": plan})
 
 
 def _hosts(
@@ -78,36 +98,3 @@ def _hosts(
     if len(words) > 1 and words[0] in engine.nodes:
         return words[:1], words[1:]
     return slot_hosts(job), words
-
-
-def _plan(
-    engine: Engine,
-    request: Request,
-    options: Options,
-    words: list[str],
-    job: Job,
-    step: Step,
-    hosts: list[str],
-) -> dict[str, Any]:
-    name = f"{job.id}.{step.id}"
-    shares = {share.node: share for share in job.shares}
-    marks = {processes.TAG: f"{engine.runner.cluster}:{job.id}", processes.STEP_TAG: name}
-    argv = ["/bin/sh", "-c", words[0]] if len(words) == 1 else ["/bin/sh", "-c", 'exec "$@"', "sh", *words]
-    return {
-        "step": f"task {name}",
-        "argv": argv,
-        "cwd": request.cwd,
-        "env": {**request.env, **marks},
-        "tasks": [_task(rank, shares[host]) for rank, host in enumerate(hosts)],
-        "label": False,
-        "mode": "wb",
-        "kill_on_bad_exit": False,
-        "wait": 0,
-        "stdin": "none" if "n" in options else "all",
-        "speaks": False,
-    }
-
-
-def _task(rank: int, share: Share) -> dict[str, Any]:
-    env = {"LSF_PM_TASKID": str(rank + 1), processes.NODE_TAG: share.node, **node_variables(share)}
-    return {"rank": rank, "node": share.node, "env": env}

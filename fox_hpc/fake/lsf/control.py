@@ -14,7 +14,7 @@ from fox_hpc.fake.lsf.find import by_id, check_id, is_unfinished, matches, remem
 from fox_hpc.fake.lsf.options import Options, Table, last, parse
 from fox_hpc.fake.lsf.record import mark, record, shown_id, stat
 from fox_hpc.fake.lsf.report import captured_file
-from fox_hpc.fake.lsf.requests import signal_number
+from fox_hpc.fake.lsf.requests import NO_LIMIT_S, signal_number
 from fox_hpc.fake.request import Refused, Request, Session
 
 FILTERS = ("m", "q", "u", "J", "g", "app")
@@ -195,7 +195,11 @@ def _stop(engine: Engine, job: Job) -> str:
         mark(engine, job, "PSUSP", "Suspended by the user or administrator")
     elif job.state == RUNNING:
         engine.runner.signal(job, signal.SIGSTOP, "full")
+        if not record(job).suspended:
+            record(job).stopped_at, record(job).limit_s = engine.now(), job.limit_s
         record(job).suspended = "USUSP"
+        # The limit is one of the time that the job runs.
+        engine.set_limit(job, NO_LIMIT_S)
         mark(engine, job, "USUSP", "Suspended by the user or administrator")
     else:
         raise Refused("Job has already finished")
@@ -222,8 +226,10 @@ def _resume(engine: Engine, job: Job) -> str:
 
 def _run_on(engine: Engine, job: Job) -> None:
     if record(job).suspended == "SSUSP":
-        record(job).suspended = ""
+        own = record(job)
+        own.suspended = ""
         mark(engine, job, "RUN", "Running")
+        engine.set_limit(job, own.limit_s + (engine.now() - own.stopped_at) / engine.config.time_scale)
         engine.runner.signal(job, signal.SIGCONT, "full")
 
 

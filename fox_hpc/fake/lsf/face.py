@@ -19,6 +19,7 @@ from fox_hpc.fake.lsf.bsub import bsub
 from fox_hpc.fake.lsf.control import bkill, bpeek, brequeue, bresume, bstop
 from fox_hpc.fake.lsf.environ import batch_environment, spooled
 from fox_hpc.fake.lsf.hosts import badmin, bhosts, bqueues, lshosts, lsid
+from fox_hpc.fake.lsf.jsrun import jsrun
 from fox_hpc.fake.manners import Manners
 from fox_hpc.fake.request import Request, Session
 
@@ -53,7 +54,7 @@ class LsfFace:
     programs: Mapping[str, Program] = {
         "bsub": bsub, "bjobs": bjobs, "bkill": bkill, "bhist": bhist, "brequeue": brequeue, "bstop": bstop,
         "bresume": bresume, "bpeek": bpeek, "bhosts": bhosts, "lshosts": lshosts, "bqueues": bqueues,
-        "lsid": lsid, "badmin": badmin, "blaunch": blaunch,
+        "lsid": lsid, "badmin": badmin, "blaunch": blaunch, "jsrun": jsrun,
     }  # fmt: skip
 
     def __init__(self, config: Config, folder: Path) -> None:

@@ -30,6 +30,18 @@ def by_id(jobs: Iterable[Job], word: str) -> list[Job]:
     return [job for job in found if job.array and job.array.index in wanted]
 
 
+class Index:
+    """Many jobs, to look up many ids in."""
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._by_base: dict[int, list[Job]] = {}
+        for job in jobs:
+            self._by_base.setdefault(base_id(job), []).append(job)
+
+    def find(self, word: str) -> list[Job]:
+        return by_id(self._by_base.get(int(word.partition("[")[0]), ()), word)
+
+
 def remembered(engine: Engine) -> list[Job]:
     """Jobs that LSF has in memory: ended ones for CLEAN_PERIOD, lost ones until they are known to be over."""
     return [

@@ -72,6 +72,9 @@ class Record:
     term: str = ""
     finished: float = 0.0
     zombie: bool = False
+    stopped_at: float = 0.0
+    limit_s: float = 0.0
+    """The run limit, while the job is stopped and its time stands still."""
 
 
 def record(job: Job) -> Record:

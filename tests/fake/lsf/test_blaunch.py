@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
+
+import psutil
+import pytest
 
 TWO = '-n 4 -R "span[ptile=2]"'
 
@@ -60,3 +64,29 @@ def test_a_task_hears_each_signal_once(lsf: Any) -> None:
     lsf.until_state(job, "DONE", "EXIT")
 
     assert [word for word in lsf.output(job).split() if word in ("int", "term")] == ["int", "term"]
+
+
+def test_jsrun_starts_tasks_in_resource_sets(lsf: Any) -> None:
+    script = r"""
+names='$JSM_NAMESPACE_RANK/$JSM_NAMESPACE_SIZE $JSM_NAMESPACE_LOCAL_RANK'
+show="echo $names \$(hostname) \$CUDA_VISIBLE_DEVICES"
+jsrun -n2 --rs_per_host 1 -a1 -c ALL_CPUS -g ALL_GPUS sh -c "$show"
+jsrun -n4 -r2 sh -c 'echo $PMIX_RANK $JSM_NAMESPACE_LOCAL_RANK $(hostname)'
+jsrun -n9 true 2> /dev/null || echo no
+"""
+    assert _interactive(lsf, script, TWO + " -gpu num=2") == [
+        "0 0 node1", "0/2 0 node1 0,1", "1 1 node1", "1/2 0 node2 0,1", "2 0 node2", "3 1 node2", "no",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_blaunch_that_is_ended_takes_its_tasks_along(lsf: Any, number: int) -> None:
+    job = lsf.submit(TWO, "blaunch -z node2 'echo $$; exec sleep 1000' & echo $!; wait $!; sleep 1000")
+    lsf.until(lambda: len(lsf.peek(job).split()) == 2)
+    words = lsf.peek(job).split()
+    pids = [int(word) for word in words]
+    launcher = next(pid for pid in pids if "blaunch" in " ".join(psutil.Process(pid).cmdline()))
+    psutil.Process(launcher).send_signal(number)
+    lsf.until(lambda: not any(lsf.is_alive(pid) for pid in pids))
+
+    assert lsf.state(job) == "RUN"

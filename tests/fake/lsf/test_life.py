@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +245,16 @@ def test_killing_the_owner_leaves_no_process_and_no_folder(tmp_path: Path) -> No
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
     assert not Path(folder).exists()
+
+
+def test_the_run_limit_does_not_count_while_a_job_is_stopped(fast: Any) -> None:
+    job = fast.submit("-W 3")
+    fast.until_state(job, "RUN")
+    fast.out(f"bstop {job}")
+    stopped = time.monotonic()
+    fast.until(lambda: time.monotonic() - stopped > 2.5)
+    assert fast.state(job) == "USUSP"
+    fast.out(f"bresume {job}")
+    fast.until_state(job, "EXIT")
+
+    assert fast.field(job, "exit_reason").startswith("TERM_RUNLIMIT")
