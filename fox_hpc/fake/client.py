@@ -71,6 +71,10 @@ def _no_controller(program: str) -> int:
         from fox_hpc.fake.pbs.unreachable import say_unreachable
 
         return say_unreachable(program, sys.argv[1:], os.environ.get(SPOOL, ""))
+    if program[0] == "b" or program.startswith("ls"):
+        from fox_hpc.fake.lsf.unreachable import say_unreachable as say_lsf_unreachable
+
+        return say_lsf_unreachable(program, os.environ.get(SPOOL, ""))
     words = "Unable to contact slurm controller (connect failure)"
     start = {
         "sbatch": "sbatch: error: Batch job submission failed",

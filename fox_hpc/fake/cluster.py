@@ -26,6 +26,8 @@ PROGRAMS = {
     "slurm": ("sbatch", "squeue", "sacct", "scancel", "srun", "scontrol", "sinfo"),
     "pbs": ("qsub", "qstat", "qdel", "qrerun", "qsig", "qhold", "qrls", "qalter", "qselect", "pbsdsh",
             "pbs_tmrsh", "pbsnodes"),
+    "lsf": ("bsub", "bjobs", "bkill", "bhist", "brequeue", "bstop", "bresume", "bpeek", "bhosts", "lshosts",
+            "bqueues", "lsid", "badmin", "blaunch"),
 }  # fmt: skip
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 15.0

@@ -27,6 +27,7 @@ from fox_hpc.fake.engine import Engine
 from fox_hpc.fake.jobs import Config
 from fox_hpc.fake.line import Line
 from fox_hpc.fake.loop import Loop
+from fox_hpc.fake.lsf.face import LsfFace
 from fox_hpc.fake.pbs.face import PbsFace
 from fox_hpc.fake.request import Refused, Request, Session
 from fox_hpc.fake.runner import Face
@@ -35,8 +36,8 @@ from fox_hpc.fake.trouble import PROGRAM
 
 SOCKET_PATH_LIMIT = 100
 WRITE_STATE_EVERY_S = 0.2
-FACES: dict[str, Callable[[Config, Path], Dialect]] = {"slurm": SlurmFace, "pbs": PbsFace}
-LAUNCHERS = ("srun", "pbsdsh", "pbs_tmrsh")
+FACES: dict[str, Callable[[Config, Path], Dialect]] = {"slurm": SlurmFace, "pbs": PbsFace, "lsf": LsfFace}
+LAUNCHERS = ("srun", "pbsdsh", "pbs_tmrsh", "blaunch")
 
 
 class Dialect(Face, Protocol):

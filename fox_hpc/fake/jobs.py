@@ -80,6 +80,10 @@ class Config(Troubles):
     max_array_size: int = 1001
     first_job_id: int = 0
     temporary: bool = False
+    limit_wait_s: float = 10.0
+    """How long a job that was told of its time limit may go on, where the dialect gives it time."""
+    chatter: str = ""
+    """What a site's own hooks print before the answer to a submission."""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Config:
@@ -265,6 +269,9 @@ class Job:
     next_step: int = 0
     runs: list[Run] = field(default_factory=list)
     requeue_after_end: bool = False
+    requeue_codes: tuple[int, ...] = ()
+    """Exit codes with which the job goes back into the queue by itself."""
+    pid: int = 0
     details: Any = None
     """What only the job's dialect knows of it; the engine does not look."""
 

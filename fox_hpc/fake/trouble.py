@@ -28,7 +28,7 @@ class Troubles:
     failed_submits: int = 0
     """So many submissions fail as if there were no scheduler, and are not taken."""
     broken_json: bool = False
-    """JSON as PBS before December 2023 wrote it: values that no JSON reader takes."""
+    """JSON as PBS before December 2023 wrote it: values that no JSON reader takes; half of LSF's."""
 
 
 class Trouble:

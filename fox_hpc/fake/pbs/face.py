@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fox_hpc.fake.engine import Engine
 from fox_hpc.fake.jobs import Config, Job
+from fox_hpc.fake.manners import Manners
 from fox_hpc.fake.pbs.actions import qalter, qdel, qhold, qrerun, qrls, qsig
 from fox_hpc.fake.pbs.pbsnodes import pbsnodes
 from fox_hpc.fake.pbs.qstat import qselect, qstat
@@ -46,6 +47,7 @@ class PbsFace:
     """What the controller and the runner need to know of the dialect."""
 
     engine = Server
+    manners = Manners()
     programs: Mapping[str, Program] = {name: _at_its_server(program) for name, program in PROGRAMS.items()}
 
     def __init__(self, config: Config, folder: Path) -> None:
