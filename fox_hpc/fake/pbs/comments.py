@@ -60,15 +60,14 @@ class Pending:
             asked, all_of_it, left = (
                 sum(_of(c, name) for c in chunks), _sum(total, name), _sum(free, name)
             )  # fmt: skip
-            counts = f"{LESS}{name} ({_show(name, asked, left, all_of_it)})"
             if asked > all_of_it:
-                return f"Can Never Run: {counts}"
+                return f"Can Never Run: {LESS}{name} ({_show(name, asked, all_of_it, all_of_it)})"
             if not any(_of(each, name) >= max(_of(c, name) for c in chunks) for each in total):
                 return f"Not Running: {LESS}{name} "
             if len(usable) < (len(chunks) if scatter else 1):
                 return "Not Running: Not enough free nodes available"
             if asked > left:
-                return f"Not Running: {counts}"
+                return f"Not Running: {LESS}{name} ({_show(name, asked, left, all_of_it)})"
         if not all(any(holds(each, chunk) for each in total) for chunk in chunks):
             return "Can Never Run: Not enough total nodes available"
         return "Not Running: Not enough free nodes available"

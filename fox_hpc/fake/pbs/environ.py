@@ -65,19 +65,31 @@ def task_environment(engine: Engine, job: Job, node: str, number: str) -> dict[s
     """What one process that PBS starts sees: nothing of what the job's script exported."""
     own = details(job)
     index = hosts(job).index(node)
-    share, piece = next(
-        pair for pair in zip(job.shares, own.resources.chunks, strict=True) if pair[0].node == node
+    piece = next(
+        piece for share, piece in zip(job.shares, own.resources.chunks, strict=True) if share.node == node
     )
-    threads = str(piece.get("ompthreads") or max(1, piece.get("ncpus", 1) // max(1, share.tasks)))
+    threads = str(piece.get("ompthreads") or piece.get("ncpus", 1))
     # A node's own programs come first: those that say which node they are on.
     node_bin = engine.folder / "node_bin"
     env = {"PATH": PLAIN_PATH, **job.env}
-    env |= {"PATH": f"{node_bin}:{env['PATH']}", "HOME": own.home, "PBS_JOBNAME": job.name,
-            "PBS_JOBID": job_id(engine, job), "PBS_QUEUE": job.queue, "PBS_JOBCOOKIE": own.cookie,
-            "PBS_NODENUM": str(index), "PBS_TASKNUM": number, "PBS_MOMPORT": MOM_PORT, "OMP_NUM_THREADS": threads, "NCPUS": threads,
-            "PBS_ENVIRONMENT": "PBS_BATCH", "ENVIRONMENT": "BATCH",
-            "TMPDIR": str(scratch(engine, job, node)), "PBS_JOBDIR": job.workdir,
-            SPOOL: str(engine.folder)}  # fmt: skip
+    env |= {
+        "PATH": f"{node_bin}:{env['PATH']}",
+        "HOME": own.home,
+        "PBS_JOBNAME": job.name,
+        "PBS_JOBID": job_id(engine, job),
+        "PBS_QUEUE": job.queue,
+        "PBS_JOBCOOKIE": own.cookie,
+        "PBS_NODENUM": str(index),
+        "PBS_TASKNUM": number,
+        "PBS_MOMPORT": MOM_PORT,
+        "OMP_NUM_THREADS": threads,
+        "NCPUS": threads,
+        "PBS_ENVIRONMENT": "PBS_BATCH",
+        "ENVIRONMENT": "BATCH",
+        "TMPDIR": str(scratch(engine, job, node)),
+        "PBS_JOBDIR": job.workdir,
+        SPOOL: str(engine.folder),
+    }
     if job.array:
         env |= {"PBS_ARRAY_ID": array_id(engine, job), "PBS_ARRAY_INDEX": str(job.array.index)}
     gpus = [str(gpu) for each in job.shares if each.node == node for gpu in each.gpus]

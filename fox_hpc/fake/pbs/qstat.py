@@ -64,7 +64,9 @@ def qstat(engine: Engine, request: Request, session: Session) -> None:
         session.reply(show_server(engine))
     else:
         found = _find(engine, options, words)
-        session.reply(_show(engine, options, found, bool(words)), "".join(found.complaints), found.code)
+        # With -E unknown ids are left out without a word, as recorded.
+        err = "" if given(options, "E") else "".join(found.complaints)
+        session.reply(_show(engine, options, found, bool(words)), err, found.code)
 
 
 def _refuse_conflicts(options: Options) -> None:

@@ -19,7 +19,7 @@ AS_IT_IS = ("Job_Name",)
 def flat(attributes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """`Resource_List.mem` and its like, with values as text."""
     for name, value in attributes.items():
-        if name == "Variable_List":
+        if name == "Variable_List" and isinstance(value, dict):
             yield name, ",".join(f"{key}={shown(text)}" for key, text in value.items())
         elif isinstance(value, dict):
             yield from ((f"{name}.{key}", str(part)) for key, part in value.items())
