@@ -248,11 +248,11 @@ def test_killing_the_owner_leaves_no_process_and_no_folder(tmp_path: Path) -> No
 
 
 def test_the_run_limit_does_not_count_while_a_job_is_stopped(fast: Any) -> None:
-    job = fast.submit("-W 3")
+    job = fast.submit("-W 2")
     fast.until_state(job, "RUN")
-    fast.out(f"bstop {job}")
+    fast.ask("bstop", job)
     stopped = time.monotonic()
-    fast.until(lambda: time.monotonic() - stopped > 2.5)
+    fast.until(lambda: time.monotonic() - stopped > 1.5)
     assert fast.state(job) == "USUSP"
     fast.out(f"bresume {job}")
     fast.until_state(job, "EXIT")
