@@ -88,7 +88,9 @@ def test_all_variables_are_handed_on_when_asked(pbs: Pbs) -> None:
 
 
 def test_a_command_gets_no_login_shell_and_a_plain_path(pbs: Pbs) -> None:
-    pbs.out("qsub -o env.out -W block=true -- /bin/sh -c 'echo $PATH; ps -o pid=,sid= -p $$; which qstat; true'")
+    pbs.out(
+        "qsub -o env.out -W block=true -- /bin/sh -c 'echo $PATH; ps -o pid=,sid= -p $$; which qstat; true'"
+    )
     path, pids = pbs.file("env.out").splitlines()
 
     assert path.endswith("/node_bin:/bin:/usr/bin")
