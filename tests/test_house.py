@@ -188,7 +188,7 @@ def test_heavy_packages_are_not_imported_at_load() -> None:
 
 
 def test_processes_are_started_in_their_places_only() -> None:
-    homes = ("hpc/executor.py", "site/", "envs/", "fake/", "cli/")
+    homes = ("hpc/commands.py", "site/", "envs/", "fake/", "cli/")
 
     nothing(
         each.place

@@ -84,8 +84,7 @@ def test_memory_is_a_number_with_a_unit(value: str, kept: str) -> None:
     [
         ("mem", 64, "with its unit"),
         ("mem", "64 cats", "with its unit"),
-        ("scheduler", "pbs", "'auto', 'slurm', 'fake-slurm' are right ('pbs' and 'lsf' come later)"),
-        ("scheduler", "sluurm", "'auto', 'slurm', 'fake-slurm' are right"),
+        ("scheduler", "sluurm", "'auto', 'slurm', 'pbs', 'lsf', 'fake-slurm', 'fake-pbs', 'fake-lsf' are"),
         ("nodes_per_client", 0, "a whole number from 1 on"),
         ("nodes_per_client", None, "a whole number from 1 on"),
         ("gpus_per_node", -1, "a whole number from 0 on"),
