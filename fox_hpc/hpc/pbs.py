@@ -113,7 +113,7 @@ def short_name(name: str) -> str:
     """Give a job's name as every PBS takes it: a long one by its start and a hash of the whole.
 
     >>> short_name("fedavg-site-1"), short_name("fedavg-20261124-093000-a1b2-site-1-1")
-    ('fedavg-site-1', 'fedavg-e92ba2dc')
+    ('fedavg-site-1', 'fedavg-92b37e2c')
     """
     if re.fullmatch(rf"[A-Za-z][\w-]{{0,{LONGEST_NAME - 1}}}", name, re.ASCII):
         return name

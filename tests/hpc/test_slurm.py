@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from slurm_answers import Recorded
+from recordings import Recorded
 
 from fox_hpc.errors import SubmitError, UnreadableOutput
 from fox_hpc.hpc.dialect import ENDED, Answer, JobInfo, Query, is_forward

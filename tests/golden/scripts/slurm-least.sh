@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=fedavg-site-1
+#SBATCH --job-name=fedavg-20261124-093000-a1b2-site-1-1
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=1
@@ -12,7 +12,7 @@
 export SLURM_EXPORT_ENV=ALL
 export SRUN_CPUS_PER_TASK=1
 export SUBMITIT_EXECUTOR=slurm
-export FOX_JOB_NAME='fedavg-site-1'
+export FOX_JOB_NAME='fedavg-20261124-093000-a1b2-site-1-1'
 export FOX_LAUNCHER='srun'
 export FOX_PARENT_URL='tcp://10.0.0.1:4711 tcp://login:4711'
 export FOX_SIGNAL_LEAD_S='120'
