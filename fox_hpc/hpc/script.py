@@ -90,6 +90,19 @@ def exports(plan: JobPlan, launcher: str) -> dict[str, str]:
     return told | dict(plan.exports)
 
 
+def export_line(name: str, value: str) -> str:
+    """Export a variable whose value arrives as it is.
+
+    Within quotes, never by an option of a scheduler's command: a comma ends those.
+
+    Raises:
+        RecipeError: a shell takes no variable of that name.
+    """
+    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+        raise RecipeError(f"{name!r} cannot be the name of an environment variable")
+    return f"export {name}=" + "'{}'".format(value.replace("'", "'\\''"))
+
+
 def body(plan: JobPlan, executor: str, launcher: str, job_id: str) -> Iterator[str]:
     """Give a script's last part: exports, and the python that runs the pickled function.
 
@@ -99,11 +112,7 @@ def body(plan: JobPlan, executor: str, launcher: str, job_id: str) -> Iterator[s
     """
     folder = shlex.quote(str(plan.folder))
     yield f"export SUBMITIT_EXECUTOR={executor}"
-    for name, value in sorted(exports(plan, launcher).items()):
-        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
-            raise RecipeError(f"{name!r} cannot be the name of an environment variable")
-        # Within quotes, never by an option of the submit command: a comma ends those.
-        yield f"export {name}=" + "'{}'".format(value.replace("'", "'\\''"))
+    yield from (export_line(name, value) for name, value in sorted(exports(plan, launcher).items()))
     # The pickle has its final name before the job exists: a submitter that is killed between submitting
     # and a rename would leave a job that waits for its function in vain. A file in the link's place is
     # the checkpoint of a job that was requeued.
