@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .dialect import Answer, JobInfo, JobState, Reading, file_id
 
@@ -83,7 +83,9 @@ def read_json(asked: Sequence[str], answer: Answer) -> Reading:
         records = {job_id: _flat(record) for job_id, record in document.get("Jobs", {}).items()}
     except (ValueError, AttributeError):
         return Reading({}, {}, f"{answer.command[0]} wrote JSON that cannot be read", again=True)
-    return _reading(asked, records, answer, torque=False)
+    reading = _reading(asked, records, answer, torque=False)
+    # Some versions answer the first of several ids only, and exit with 0.
+    return replace(reading, again=reading.again or _silent(asked, reading, answer))
 
 
 def read_plain(asked: Sequence[str], answer: Answer, *, torque: bool = False) -> Reading:
@@ -167,7 +169,13 @@ def _judged(
         return Reading(jobs, unknown, answer.problem or answer.stderr.strip())
     refused = bool(_NO_HISTORY.search(answer.stderr))
     words = answer.problem or (answer.stderr.strip() if refused else "")
-    return Reading(jobs, unknown, words, again=True)
+    return Reading(jobs, unknown, words, again=refused)
+
+
+def _silent(asked: Sequence[str], reading: Reading, answer: Answer) -> bool:
+    """Tell whether an answer leaves out jobs without a word that they are gone, or that nobody answers."""
+    missing = {file_id(job_id) for job_id in asked if job_id not in {*reading.jobs, *reading.unknown}}
+    return bool(missing - _explained(answer)) and not TROUBLE.search(answer.stderr)
 
 
 def _job(job_id: str, record: _Record, *, torque: bool) -> JobInfo | None:
@@ -189,7 +197,11 @@ def _waits_for(state: JobState, raw: str, record: _Record) -> str:
         return record.get("comment") or f"held ({record.get('Hold_Types') or '?'})"
     if raw in ("S", "U"):
         return "suspended"
-    return record.get("comment") if state == "PENDING" else ""
+    if state != "PENDING":
+        return ""
+    # An exit code beside a job that waits is that of the run which was taken from it.
+    again = "requeued; " if record.get("Exit_status") else ""
+    return again + record.get("comment")
 
 
 def _end(record: _Record, *, torque: bool) -> tuple[JobState, str, int | None]:

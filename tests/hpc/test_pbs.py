@@ -116,6 +116,14 @@ def test_an_answer_that_leaves_an_id_out_in_silence_is_asked_for_in_another_form
     assert reading.again
 
 
+def test_a_plain_answer_that_leaves_an_id_out_is_not_asked_for_without_history() -> None:
+    answer = recorded("qstat_plain")[0]
+
+    reading = query("29.pbs01", "30.pbs01", form=PLAIN).read(answer)
+
+    assert (list(reading.jobs), reading.problem, reading.again) == (["29.pbs01"], "", False)
+
+
 def test_a_job_that_is_gone_is_missing_in_a_whole_answer() -> None:
     unknown, finished, plain = recorded("qstat_gone")
 
@@ -212,7 +220,7 @@ def test_a_preempted_job_is_suspended_or_waits_again() -> None:
     }
 
     assert ("154.pbs01", "RUNNING", "suspended") in moments
-    assert ("156.pbs01", "PENDING", "Not Running: Not enough free nodes available") in moments
+    assert ("156.pbs01", "PENDING", "requeued; Not Running: Not enough free nodes available") in moments
 
 
 def test_no_recorded_moment_is_unknown() -> None:
