@@ -98,20 +98,9 @@ def _srun(nodes: int, cpus: int, gpus: int) -> tuple[str, ...]:
 
 
 def _jsrun(nodes: int, cpus: int, gpus: int) -> tuple[str, ...]:
-    # jsrun(1): a resource set for each node, one task in it, with all that the node has.
-    return (
-        "jsrun",
-        "-n",
-        f"{nodes}",
-        "-r",
-        "1",
-        "-a",
-        "1",
-        "-c",
-        "ALL_CPUS",
-        "-g",
-        "ALL_GPUS" if gpus else "0",
-    )
+    # jsrun(1): one resource set on each node, with what the job wants of the node, and one task in it.
+    # bsub has no words for CPUs and GPUs where there is CSM, which gives whole nodes.
+    return ("jsrun", "-n", f"{nodes}", "-r", "1", "-a", "1", "-c", f"{cpus}", "-g", f"{gpus}")
 
 
 def _mpiexec(nodes: int, cpus: int, gpus: int) -> tuple[str, ...]:

@@ -128,7 +128,10 @@ def _requests(config: HpcConfig) -> Iterator[str]:
 
 
 def _csm_requests(config: HpcConfig) -> Iterator[str]:
-    """Ask CSM, which gives whole nodes with all that they have; there -n and -R are refused."""
+    """Ask CSM, which gives whole nodes with all that they have; there -n and -R are refused.
+
+    The launch line asks for CPUs and GPUs.
+    """
     script.refuse(config, "LSF with CSM", mem="a job has all memory of its nodes")
     yield f"#BSUB -nnodes {config.nodes_per_client}"
     if config.constraint:

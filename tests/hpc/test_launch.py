@@ -21,7 +21,7 @@ AGENT = ("/bin/bash", "/shared/agent.sh")
             "srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --cpus-per-task=8"
             " --kill-on-bad-exit=1 --export=ALL",
         ),
-        ("jsrun", "jsrun -n 2 -r 1 -a 1 -c ALL_CPUS -g ALL_GPUS"),
+        ("jsrun", "jsrun -n 2 -r 1 -a 1 -c 8 -g 4"),
         ("mpiexec", "mpiexec -n 2 -ppn 1"),
     ],
 )

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fox_hpc.errors import RecipeError
+from fox_hpc.hpc.dialect import Dialect
 from fox_hpc.hpc.executor import JobPlan, Submission, render
 from fox_hpc.hpc.lsf import LsfDialect
 from fox_hpc.hpc.pbs import PbsDialect
@@ -23,6 +25,12 @@ from fox_hpc.hpc.slurm import SlurmDialect
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "scripts"
 EXPORTS = {"FOX_SITE_NAME": "site-1", "FOX_PARENT_URL": "tcp://10.0.0.1:4711 tcp://login:4711"}
+DIALECTS: dict[str, Dialect] = {
+    "slurm": SlurmDialect(),
+    "pbs": PbsDialect(),
+    "torque": PbsDialect(torque=True),
+    "lsf": LsfDialect(),
+}
 TWO_NODES: dict[str, Any] = {
     "nodes_per_client": 2,
     "gpus_per_node": 4,
@@ -198,11 +206,41 @@ def test_an_export_arrives_as_it_was_given(value: str) -> None:
 def test_what_a_scheduler_cannot_be_told_is_refused_by_name(
     case: str, config: dict[str, Any], says: str
 ) -> None:
-    dialect = {"slurm": SlurmDialect(), "pbs": PbsDialect(), "torque": PbsDialect(True), "lsf": LsfDialect()}
     changed = HpcConfig.from_mapping({**CASES[case], **config, "scheduler": "auto"})
 
     with pytest.raises(RecipeError, match=re.escape(says)):
-        dialect[case.partition("-")[0]].render(plan(case, config=changed))
+        DIALECTS[case.partition("-")[0]].render(plan(case, config=changed))
+
+
+def shown(dialect: Dialect, config: HpcConfig) -> str:
+    """Give the script, or why there is none."""
+    try:
+        return dialect.render(plan(config=config)).script
+    except RecipeError as refused:
+        return str(refused)
+
+
+# "scheduler" chooses the dialect, "max_attempts" is the relay's.
+@pytest.mark.parametrize(
+    "field", sorted({field.name for field in fields(HpcConfig)} - {"scheduler", "max_attempts"})
+)
+@pytest.mark.parametrize("scheduler", DIALECTS)
+def test_every_key_is_rendered_or_refused_by_name(scheduler: str, field: str) -> None:
+    others = {
+        "constraint": "a100=1" if scheduler == "pbs" else "a100",
+        "launcher": "mpiexec",
+        "qos": "high",
+        "directives": ("-x y",),
+        "gpu_request": "gpus-per-node",
+        "prologue": ("module purge",),
+    }
+    without = HpcConfig.from_mapping({"gpus_per_node": 1, "cpus_per_node": 2, "time_limit": 60})
+    changed = replace(without, **{field: {**ALL, **others}[field]})
+
+    text = shown(DIALECTS[scheduler], changed)
+
+    assert text != shown(DIALECTS[scheduler], without)
+    assert text.startswith(("#!/bin/bash\n", f"hpc_config[{field!r}]="))
 
 
 def test_a_folder_may_hold_blanks_and_quotes() -> None:
