@@ -14,9 +14,7 @@ class FedAvg:
     def fed_avg(self):
         writer = SummaryWriter()
         for number in fox.rounds(self.rounds):
-            model = FLModel(
-                params=self.net.state_dict(), current_round=number, total_rounds=self.rounds
-            )
+            model = FLModel(params=self.net.state_dict(), current_round=number, total_rounds=self.rounds)
             answers = fox.clients.execute(fl_model=model)
             updates = [(answer.params, answer.meta["num_samples"]) for answer in answers]
             self.net.load_state_dict(weighted_average(updates))

@@ -30,7 +30,7 @@ def up(dialect: str, nodes: int, cpus: int, gpus: int, argv: tuple[str, ...]) ->
 
     The exit code is the command's own; 127 if it cannot be started.
     """
-    cluster = FakeCluster(dialect=dialect, nodes=nodes, cpus=cpus, gpus=gpus)
+    cluster = FakeCluster(dialect=dialect, nodes=nodes, cpus=cpus, gpus=gpus, accounts=(), qos=())
     try:
         cluster.up()
     except RuntimeError as error:

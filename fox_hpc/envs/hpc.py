@@ -13,9 +13,8 @@ from ..hpc.executor import SlurmExecutor, Submission, render
 from ..recipe import FoxRecipe
 from ..site.launcher import plan_job
 from ..spec import RunSpec
-from .base import Run
+from .base import ExecEnv, Run
 from .deployment import Deployment, make_spec, new_folder
-from .poc import ProcessEnv
 
 SCHEDULERS = ("auto", "slurm", "fake-slurm")
 FAKE_NOTICE = "no scheduler answers here: using the local fake Slurm, on this machine only"
@@ -23,7 +22,7 @@ FAKE_NOTICE = "no scheduler answers here: using the local fake Slurm, on this ma
 _POLL_S = {"slurm": 30.0, "fake-slurm": 1.0}
 
 
-class HpcEnv(ProcessEnv):
+class HpcEnv(ExecEnv):
     """Runs each site as a batch job, watched by a relay process on this (login) node.
 
     Args:
@@ -67,7 +66,9 @@ class HpcEnv(ProcessEnv):
         spec = self._spec(recipe, scheduler, run, folder)
         fake = None
         if scheduler == "fake-slurm":
-            fake = FakeCluster(**{"nodes": 4, **self.fake}, folder=Path(folder) / "fake")
+            # Any account or QOS that the recipe names for its real cluster is known to the fake one.
+            options = {"nodes": 4, "accounts": (), "qos": (), **self.fake}
+            fake = FakeCluster(**options, folder=Path(folder) / "fake")
         deployment = Deployment(recipe, spec, env_name="hpc", environ=process_environ(), fake=fake)
         if fake is not None and self._wanted(recipe) == "auto":
             deployment.controller.notice(FAKE_NOTICE)

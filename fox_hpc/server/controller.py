@@ -21,6 +21,7 @@ import psutil
 from ..api.app import ServerApp
 from ..api.backend import Backend
 from ..api.context import Context
+from ..call import Call, Pending
 from ..errors import CallError, RunCancelled, RunError
 from ..metric import Point
 from ..record import RUN_ENDED, RunRecord, SiteRecord
@@ -73,6 +74,8 @@ class FoxController:
         self._aborted, self._failed = threading.Event(), threading.Event()
         self._ended = threading.Event()
         self._asked = False
+        #: True once the algorithm has returned.
+        self.succeeded = False
         self._error: BaseException | None = None
         self._result: Any = None
         self._record = record
@@ -86,6 +89,11 @@ class FoxController:
     def aborted(self) -> bool:
         """True once the run was cancelled."""
         return self._aborted.is_set()
+
+    @property
+    def failed(self) -> bool:
+        """True once the run failed for a reason outside its algorithm."""
+        return self._failed.is_set()
 
     def start(self) -> None:
         """Run the algorithm on a thread of its own."""
@@ -160,7 +168,7 @@ class FoxController:
         return Context(
             site_name="server",
             sites=self.sites,
-            backend=self.backend,
+            backend=_Noting(self.backend, self._record.sites),
             min_clients=self.min_clients,
             workspace=Path(self._record.folder),
             caller="",
@@ -189,7 +197,9 @@ class FoxController:
                 raise RunCancelled(f"run {self._record.run} was cancelled")
             self.change(state="RUNNING")
             self.app.run_init(context)
-            return self.app.run_algo(context)
+            result = self.app.run_algo(context)
+            self.succeeded = True
+            return result
         finally:
             try:
                 self._close()
@@ -240,6 +250,31 @@ class FoxController:
         for site in self.sites:
             record.sites.setdefault(site, SiteRecord(since=record.started))
         assert record.state not in RUN_ENDED
+
+
+class _Noting:
+    """A backend that notes in the record which function each site is asked for."""
+
+    def __init__(self, backend: Backend, sites: dict[str, SiteRecord]) -> None:
+        self._backend, self._sites = backend, sites
+
+    @property
+    def secure(self) -> bool:
+        return self._backend.secure
+
+    def start(self, call: Call, targets: Sequence[str]) -> list[Pending]:
+        pending = self._backend.start(call, targets)
+        for one in pending:
+            # Written without the record's lock: a glance for people, read when something else changes.
+            self._sites[one.site].call = call.func
+            one.future.add_done_callback(lambda _, site=one.site: self._idle(site))  # type: ignore[misc]
+        return pending
+
+    def cancel(self, pending: Sequence[Pending]) -> None:
+        self._backend.cancel(pending)
+
+    def _idle(self, site: str) -> None:
+        self._sites[site].call = ""
 
 
 def plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ PART_S = 30.0
 #: All ranks of a job are there, or the job cannot start.
 GATHER_S = 300.0
 #: Names that no `@fox.collab` function can have.
-INIT, FINAL, MODEL, FAILED = "@init", "@final", "@model", "@failed"
+INIT, FINAL, LEAVE, MODEL, FAILED = "@init", "@final", "@leave", "@model", "@failed"
 
 
 class Meeting(msgspec.Struct):
@@ -253,3 +253,16 @@ def _wait_for(path: Path, world_size: int) -> Meeting:
         except (OSError, msgspec.MsgspecError):
             time.sleep(0.05)
     raise LinkClosed(f"rank 0 has not written {path} within {GATHER_S:g} s: is that disk seen by every node?")
+
+
+class OnlyRankZero:
+    """The backend of ranks that have no link upwards."""
+
+    secure = True
+
+    def start(self, call: Call, targets: Sequence[str]) -> list[Pending]:
+        """Refuse: a FoxError says who may call."""
+        raise FoxError(f"{call.func}() can be called from rank 0 only, which is the one that has a link")
+
+    def cancel(self, pending: Sequence[Pending]) -> None:
+        """There is nothing to cancel."""

@@ -1,7 +1,7 @@
 """A small real problem for examples and tests: optical handwritten digits, split over sites.
 
 Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
-Repository, 1998; the 1,797 images of 8 × 8 that scikit-learn ships.
+Repository, 1998; the 1,797 images of 8 by 8 pixels that scikit-learn ships.
 """
 
 from __future__ import annotations
