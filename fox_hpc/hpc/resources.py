@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
@@ -84,6 +85,15 @@ class HpcConfig:
         """The lead in seconds: a job shorter than it would be told at its very start."""
         limit = self.time_limit_s
         return self.signal_lead if limit is None else min(self.signal_lead, limit // 2)
+
+    def rank_python(self, default: str) -> list[str]:
+        """Give the words that start the ranks' python, in its container if there is one.
+
+        Args:
+            default: path of the interpreter, for a config that names none.
+        """
+        python = [default] if self.python is None else shlex.split(self.python)
+        return [*shlex.split(self.container or ""), *python]
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str = "hpc_config") -> HpcConfig:

@@ -153,6 +153,13 @@ def test_a_short_job_is_told_in_the_middle_that_its_time_ends() -> None:
     assert HpcConfig().lead_s == 120
 
 
+def test_ranks_run_in_the_container_with_the_python_that_was_chosen() -> None:
+    assert HpcConfig().rank_python("/my envs/python") == ["/my envs/python"]
+    assert HpcConfig(container="apptainer exec --nv 'my image.sif'", python="python3 -X dev").rank_python(
+        "/env/python"
+    ) == ["apptainer", "exec", "--nv", "my image.sif", "python3", "-X", "dev"]
+
+
 def test_something_that_is_no_mapping_is_refused() -> None:
     with pytest.raises(RecipeError, match="must be a mapping"):
         HpcConfig.from_mapping(["partition"])  # type: ignore[arg-type]
