@@ -1,1 +1,1 @@
-"""What a scheduler is asked, and what it says. Its heart is pure; only `executor` starts a process."""
+"""What a scheduler is asked, and what it says. Its heart is pure; only `commands` starts a process."""

@@ -36,6 +36,15 @@ def _rank(state: str) -> int:
     return 2 if state in ENDED else int(state == "RUNNING")
 
 
+def file_id(job_id: str) -> str:
+    """Give the digits of a job id, which name its files; commands may need all of it, as PBS's do.
+
+    >>> file_id("4711.pbs01.site.org"), file_id("4711")
+    ('4711', '4711')
+    """
+    return job_id.partition(".")[0]
+
+
 @dataclass(frozen=True)
 class JobInfo:
     """What a scheduler says of one job.
@@ -63,6 +72,7 @@ class JobPlan:
         folder: where its script, pickle and log files go; on a disk that the compute nodes see.
         exports: variables that the job's processes are given; nothing secret, a script can be read.
         python: path of the interpreter, for a config that names none.
+        mark: tells the files of several jobs in one folder apart.
     """
 
     name: str
@@ -70,32 +80,40 @@ class JobPlan:
     config: HpcConfig
     exports: Mapping[str, str]
     python: str
+    mark: str = ""
 
     @property
     def script_file(self) -> Path:
         """Where the script lies that is submitted."""
-        return self.folder / "submission.sh"
+        return self.folder / f"submission{self.mark}.sh"
 
     @property
     def pickle_file(self) -> Path:
         """Where the pickled function lies; the script links it to the name by which submitit asks."""
-        return self.folder / "submitted.pkl"
+        return self.folder / f"submitted{self.mark}.pkl"
 
     def log_files(self, job_id: str) -> tuple[Path, Path]:
         """Name the files that take the job's stdout and stderr."""
-        return self.folder / f"{job_id}_0_log.out", self.folder / f"{job_id}_0_log.err"
+        digits = file_id(job_id)
+        return self.folder / f"{digits}_0_log.out", self.folder / f"{digits}_0_log.err"
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A plan in a scheduler's words; its `str` is all that would be done."""
+    """A plan in a scheduler's words; its `str` is all that would be done.
+
+    Args:
+        stdin: True if the command reads the script from its standard input.
+    """
 
     plan: JobPlan
     command: tuple[str, ...]
     script: str
+    stdin: bool = False
 
     def __str__(self) -> str:
-        return f"{shlex.join(self.command)}\n\n{self.script}"
+        source = f" < {shlex.quote(str(self.plan.script_file))}" if self.stdin else ""
+        return f"{shlex.join(self.command)}{source}\n\n{self.script}"
 
 
 @dataclass(frozen=True)
@@ -119,16 +137,19 @@ class Reading:
     """What an answer says about jobs.
 
     Args:
-        jobs: what is known, by job id.
-        unknown: jobs in a state that the dialect does not know, with the scheduler's word for it.
+        jobs: what is known, by job id as it was asked.
+        unknown: jobs whose state the dialect does not know, with the scheduler's word for it, and
+            jobs of which an answer gives the id only, with "".
         problem: why the answer is not a whole list of jobs, "" if it is one. With a problem, a job
             that is missing in it may still be there.
+        again: True if another form of the same question may be answered better.
         off: True if this source is switched off at this site and will never know.
     """
 
     jobs: Mapping[str, JobInfo]
     unknown: Mapping[str, str]
     problem: str = ""
+    again: bool = False
     off: bool = False
 
 
@@ -140,8 +161,44 @@ class Query:
     read: Callable[[Answer], Reading]
 
 
+@dataclass(frozen=True)
+class Inquiry:
+    """How to learn about jobs.
+
+    Args:
+        queue: forms of one question to the queue, the best first. Its word is fresh, but it forgets
+            jobs some time after their end.
+        record: a question to the accounting, which forgets nothing but may lag, fail or be switched
+            off; None if the queue is all there is.
+        closer: a question for more about one job that has failed; None if there is no more.
+    """
+
+    queue: tuple[Query, ...]
+    record: Query | None = None
+    closer: Callable[[str], Query] | None = None
+
+
+@dataclass(frozen=True)
+class Cancellation:
+    """A command that ends jobs, and the reader that says what it could not do, "" if nothing.
+
+    Jobs that have ended, or were never known, are no failure.
+    """
+
+    command: tuple[str, ...]
+    read: Callable[[Answer], str]
+
+
 class Dialect(Protocol):
     """One scheduler's words. Promises nothing about when, where or whether a command is run."""
+
+    @property
+    def name(self) -> str:
+        """`slurm`, `pbs` or `lsf`; the job finds it in SUBMITIT_EXECUTOR."""
+
+    @property
+    def ping(self) -> tuple[str, ...]:
+        """A command that succeeds where the scheduler answers, and changes nothing."""
 
     def render(self, plan: JobPlan) -> Submission:
         """Give the script and the command that submits it; the same on every machine.
@@ -151,17 +208,17 @@ class Dialect(Protocol):
         """
 
     def read_job_id(self, answer: Answer) -> str:
-        """Read the new job's id, which is digits only.
+        """Read the new job's id, as the other commands take it; `file_id` of it is digits only.
 
         Raises:
             SubmitError: the scheduler did not take the job; carries its words.
         """
 
-    def queue_query(self, job_ids: Sequence[str]) -> Query:
-        """Ask the queue, whose word is fresh but which forgets jobs some time after their end."""
+    def inquiry(self, job_ids: Sequence[str]) -> Inquiry:
+        """Ask for jobs by their ids."""
 
-    def record_query(self, job_ids: Sequence[str]) -> Query:
-        """Ask the accounting, which forgets nothing but may lag, fail or be switched off."""
+    def find(self, name: str) -> tuple[Query, ...]:
+        """Ask for jobs by the name in their plan, ended ones included; forms as in an Inquiry's `queue`."""
 
-    def cancel_command(self, job_ids: Sequence[str]) -> tuple[str, ...]:
-        """Give the command that ends jobs; ids that have ended or were never known do no harm."""
+    def cancellation(self, job_ids: Sequence[str]) -> Cancellation:
+        """End jobs."""

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
 from ..errors import RecipeError
 
-SCHEDULERS = ("auto", "slurm", "fake-slurm")
+SCHEDULERS = ("auto", "slurm", "pbs", "lsf", "fake-slurm", "fake-pbs", "fake-lsf")
 #: Other names under which a key may be given.
 ALIASES = {"queue": "partition"}
 
 _TIME = re.compile(r"(\d+)|(\d+):[0-5]\d:[0-5]\d|(\d+)-\d{1,2}(:[0-5]\d(:[0-5]\d)?)?")
 _MEM = re.compile(r"(?P<size>[1-9]\d*)(?P<unit>[KMGT])B?", re.IGNORECASE)
-# They turn one job into several, into one on a cluster that is not polled, or into none; --wait makes
-# sbatch stay until the job has ended.
-_REFUSED = re.compile(r"(--(array|clusters?|wait|test-only)(?![\w-])|-[aMW])")
+# They turn one job into several, into one on a cluster that is not polled, or into none; or they make
+# the command stay until the job has ended.
+_REFUSED = {
+    "#SBATCH": re.compile(r"(--(array|clusters?|wait|test-only)(?![\w-])|-[aMW])"),
+    "#PBS": re.compile(r"(-[IJtz]|-W\s*\S*\bblock=)"),
+    "#BSUB": re.compile(r"(-(K|I[ps]?)(?!\w)|-J\s*\S*\[)"),
+}
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,21 @@ class HpcConfig:
     """What one site's job asks for; every field is rendered, none is ignored.
 
     Args:
-        scheduler: "auto" takes Slurm where it is on PATH and the fake one elsewhere.
+        scheduler: "auto" takes one that answers here, else the local fake.
+        gpu_request: how Slurm is asked for GPUs, "gres" or "gpus-per-node"; others have one way.
         mem: memory per node, `64G` or `512M`; None leaves it to the site's default.
         time_limit: `4:00:00`, `1-00:00:00` or minutes; None leaves it to the partition's default.
         exclusive: True asks for whole nodes.
         directives: lines that go verbatim behind all others, so that they win: `--reservation=class`.
         prologue: shell lines that run before the job's python starts: `module load cuda`.
         python: the interpreter on the compute nodes, as shell words (`singularity exec my.sif python`).
+        container: words in front of the ranks' python, `apptainer exec --nv my.sif`; the driver, which
+            starts them, stays outside, where the scheduler's launcher is.
+        launcher: what starts the ranks' side on each node: "auto", or one of the scheduler's. "jsrun"
+            says that LSF runs on a machine with CSM, whose jobs are asked for in other words.
+        signal_lead: seconds before the time limit at which the ranks are told, at most half of it; 0
+            tells nothing.
+        max_attempts: how many jobs a site may use up when the scheduler takes them away.
     """
 
     scheduler: str = "auto"
@@ -49,6 +62,38 @@ class HpcConfig:
     directives: tuple[str, ...] = ()
     prologue: tuple[str, ...] = ()
     python: str | None = None
+    container: str | None = None
+    gpu_request: str = "gres"
+    launcher: str = "auto"
+    signal_lead: int = 120
+    max_attempts: int = 3
+
+    @property
+    def time_limit_s(self) -> int | None:
+        """The time limit in seconds, None if the site's default stands."""
+        if self.time_limit is None:
+            return None
+        days, dash, clock = self.time_limit.rpartition("-")
+        parts = [int(part) for part in clock.split(":")]
+        if not dash and len(parts) == 1:
+            return 60 * parts[0]
+        hours, minutes, seconds = [*parts, 0, 0][:3]
+        return 86400 * int(days or 0) + 3600 * hours + 60 * minutes + seconds
+
+    @property
+    def lead_s(self) -> int:
+        """The lead in seconds: a job shorter than it would be told at its very start."""
+        limit = self.time_limit_s
+        return self.signal_lead if limit is None else min(self.signal_lead, limit // 2)
+
+    def rank_python(self, default: str) -> list[str]:
+        """Give the words that start the ranks' python, in its container if there is one.
+
+        Args:
+            default: path of the interpreter, for a config that names none.
+        """
+        python = [default] if self.python is None else shlex.split(self.python)
+        return [*shlex.split(self.container or ""), *python]
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str = "hpc_config") -> HpcConfig:
@@ -70,7 +115,12 @@ class HpcConfig:
             if name in checked:
                 raise RecipeError(f"{where} has both 'partition' and 'queue', which are one setting")
             checked[name] = _checked(name, value, f"{where}[{key!r}]")
-        return cls(**checked)
+        config = cls(**checked)
+        try:
+            check_directives(config.directives, _PREFIXES.get(config.scheduler.removeprefix("fake-")))
+        except RecipeError as wrong:
+            raise RecipeError(f"{where}['directives']={list(config.directives)!r}: {wrong}") from None
+        return config
 
     def merged(self, overrides: Mapping[str, Any], where: str = "hpc_config") -> HpcConfig:
         """Give a config in which `overrides` (one site's keys) replace the values of this one."""
@@ -103,6 +153,31 @@ class HpcConfig:
         }
 
 
+_PREFIXES = {"slurm": "#SBATCH", "pbs": "#PBS", "lsf": "#BSUB"}
+
+
+def check_directives(lines: Iterable[str], prefix: str | None = None) -> None:
+    """Refuse directives that cannot work, or that are written for another scheduler.
+
+    Args:
+        prefix: of the scheduler that will read them, `#SBATCH`; None if that is not known yet.
+
+    Raises:
+        RecipeError: names the line.
+    """
+    for line in lines:
+        own = next((word for word in _REFUSED if line.startswith(word)), None)
+        if own and prefix and own != prefix:
+            raise RecipeError(f"{line!r} is none of the directives that start with {prefix}")
+        option = line.removeprefix(own or "").strip()
+        if not option.startswith("-"):
+            raise RecipeError(f"{line!r} is not an option; '--reservation=class' would be one")
+        # Long options are Slurm's; a letter means something else to each.
+        reader = own or prefix or ("#SBATCH" if option.startswith("--") else None)
+        if reader and _REFUSED[reader].match(option):
+            raise RecipeError(f"{line!r} cannot work: a site is one job, on the cluster of its relay")
+
+
 def _unknown(key: object, where: str) -> str:
     close = difflib.get_close_matches(str(key), [*_CHECKS, *ALIASES], n=1)
     guess = f"; did you mean {close[0]!r}?" if close else "."
@@ -126,11 +201,13 @@ def _checked(name: str, value: Any, where: str) -> Any:
         raise RecipeError(f"{where}={value!r}: {wrong}") from None
 
 
-def _scheduler(value: Any) -> str:
-    if value not in SCHEDULERS:
-        later = " ('pbs' and 'lsf' come later)" if value in ("pbs", "lsf") else ""
-        raise ValueError(f"{', '.join(map(repr, SCHEDULERS))} are right{later}")
-    return str(value)
+def _one_of(*right: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in right:
+            raise ValueError(f"{', '.join(map(repr, right))} are right")
+        return str(value)
+
+    return check
 
 
 def _word(value: Any) -> str:
@@ -179,18 +256,8 @@ def _lines(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _directives(value: Any) -> tuple[str, ...]:
-    for line in (lines := _lines(value)):
-        option = line.removeprefix("#SBATCH").strip()
-        if not option.startswith("-"):
-            raise ValueError(f"{line!r} is not an option; '--reservation=class' would be one")
-        if _REFUSED.match(option):
-            raise ValueError(f"{line!r} cannot work: a site is one job, on the cluster of its relay")
-    return lines
-
-
 _CHECKS: dict[str, Callable[[Any], Any]] = {
-    "scheduler": _scheduler,
+    "scheduler": _one_of(*SCHEDULERS),
     "partition": _word,
     "account": _word,
     "qos": _word,
@@ -201,7 +268,12 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "time_limit": _time_limit,
     "constraint": _word,
     "exclusive": _flag,
-    "directives": _directives,
+    "directives": _lines,
     "prologue": _lines,
     "python": _word,
+    "container": _word,
+    "gpu_request": _one_of("gres", "gpus-per-node"),
+    "launcher": _one_of("auto", "srun", "pbs_tmrsh", "pbsdsh", "blaunch", "jsrun", "mpiexec"),
+    "signal_lead": _count(0),
+    "max_attempts": _count(1),
 }

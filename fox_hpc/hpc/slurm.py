@@ -12,8 +12,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ..errors import RecipeError, SubmitError, UnreadableOutput
-from .dialect import Answer, JobInfo, JobPlan, JobState, Query, Reading, Submission
+from ..errors import SubmitError, UnreadableOutput
+from . import script
+from .dialect import Answer, Cancellation, Inquiry, JobInfo, JobPlan, JobState, Query, Reading, Submission
 
 # squeue(1), JOB STATE CODES; sacct(1) uses the same words. A job that is on its way back into the queue is
 # PENDING; one that ends is RUNNING until the queue says how it ended; one that lost its nodes is LOST.
@@ -56,9 +57,6 @@ _TRANSIENT = re.compile(
     r"|controller not responding|backup controller",
     re.IGNORECASE,
 )
-#: Asks for the partitions, which every cluster has and every user may see.
-PING = ("sinfo", "-h", "-o", "%P")
-
 _QUEUE_FORM = "%i|%T|%N|%r"
 _SUBMITTED = re.compile(r"^(?:Submitted batch job )?(\d+)(?:;\S+| on cluster \S+)?\s*$", re.MULTILINE)
 _EXIT_CODE = re.compile(r"\bExitCode=(\d+):(\d+)")
@@ -71,10 +69,14 @@ _NO_VALUE = frozenset({"", "None", "(null)", "N/A", "None assigned", "n/a"})
 class SlurmDialect:
     """Speaks Slurm, 20.11 and later."""
 
+    name = "slurm"
+    #: Asks for the partitions, which every cluster has and every user may see.
+    ping = ("sinfo", "-h", "-o", "%P")
+
     def render(self, plan: JobPlan) -> Submission:
         """Give the script and the command that submits it."""
         command = ("sbatch", "--parsable", str(plan.script_file))
-        return Submission(plan, command, "\n".join([*_script(plan), ""]))
+        return Submission(plan, command, script.joined(_script(plan)))
 
     def read_job_id(self, answer: Answer) -> str:
         """Read sbatch's answer."""
@@ -91,33 +93,24 @@ class SlurmDialect:
             transient=answer.exit_code != 0 and bool(_TRANSIENT.search(words)),
         )
 
-    def queue_query(self, job_ids: Sequence[str]) -> Query:
-        """Ask squeue, which knows ended jobs for MinJobAge (300 s by default) if asked with `-t all`."""
-        command = ("squeue", "-h", "-t", "all", "-o", _QUEUE_FORM, "-j", ",".join(job_ids))
-        return Query(command, _read_queue)
+    def inquiry(self, job_ids: Sequence[str]) -> Inquiry:
+        """Ask squeue, which knows ended jobs for MinJobAge (300 s by default) if asked with `-t all`.
 
-    def record_query(self, job_ids: Sequence[str]) -> Query:
-        """Ask sacct for whole jobs (-X), without their steps."""
+        Then sacct, for whole jobs (-X), without their steps.
+        """
+        ids = ",".join(job_ids)
+        queue = Query(("squeue", "-h", "-t", "all", "-o", _QUEUE_FORM, "-j", ids), _read_queue)
         form = "JobIDRaw,State,ExitCode,NodeList,Reason"
-        return Query(("sacct", "-X", "-n", "-P", "-o", form, "-j", ",".join(job_ids)), _read_record)
+        record = Query(("sacct", "-X", "-n", "-P", "-o", form, "-j", ids), _read_record)
+        return Inquiry((queue,), record, _closer)
 
-    def cancel_command(self, job_ids: Sequence[str]) -> tuple[str, ...]:
-        """Give scancel's command line."""
-        return ("scancel", *job_ids)
+    def find(self, name: str) -> tuple[Query, ...]:
+        """Ask squeue."""
+        return (Query(("squeue", "-h", "-t", "all", "-o", _QUEUE_FORM, "-n", name), _read_queue),)
 
-
-def render(plan: JobPlan) -> Submission:
-    """Give a plan in Slurm's words; needs no scheduler, and not even submitit.
-
-    Raises:
-        RecipeError: a name in the plan cannot stand in a script.
-    """
-    return SlurmDialect().render(plan)
-
-
-def name_query(name: str) -> Query:
-    """Ask squeue for the jobs of that name, ended ones included."""
-    return Query(("squeue", "-h", "-t", "all", "-o", _QUEUE_FORM, "-n", name), _read_queue)
+    def cancellation(self, job_ids: Sequence[str]) -> Cancellation:
+        """Call scancel."""
+        return Cancellation(("scancel", *job_ids), read_cancel)
 
 
 def exit_code_command(job_id: str) -> tuple[str, ...]:
@@ -132,6 +125,15 @@ def read_exit_code(answer: Answer) -> int | None:
     """Read `scontrol show job`: the exit code, 128 + n after signal n, None if it does not know."""
     match = _EXIT_CODE.search(answer.stdout) if answer.exit_code == 0 else None
     return _exit_code(match[1], match[2]) if match else None
+
+
+def _closer(job_id: str) -> Query:
+    def read(answer: Answer) -> Reading:
+        code = read_exit_code(answer)
+        jobs = {} if code is None else {job_id: JobInfo(job_id, "FAILED", exit_code=code)}
+        return Reading(jobs, {}, answer.problem)
+
+    return Query(exit_code_command(job_id), read)
 
 
 def read_cancel(answer: Answer) -> str:
@@ -177,30 +179,25 @@ def _expand_ranges(ranges: str) -> Iterator[str]:
             yield f"{number:0{len(low)}}"
 
 
-def _script(plan: JobPlan) -> list[str]:
-    folder = str(plan.folder)
-    if "%" in folder or not folder.isprintable() or not plan.folder.is_absolute():
-        # Slurm and submitit both put ids where a % stands.
-        raise RecipeError(f"a job's folder is an absolute path without '%' and line ends: {folder!r}")
-    if not plan.name.isprintable():
-        raise RecipeError(f"a job's name stands on one line: {plan.name!r}")
-    return [
-        "#!/bin/bash",
-        *(_directive(name, value) for name, value in _requests(plan) if value not in (None, False)),
-        *(line if line.startswith("#") else f"#SBATCH {line}" for line in plan.config.directives),
-        "",
-        *plan.config.prologue,
-        *_exports(plan),
-        # The pickle has its final name before the job exists: a submitter that is killed between
-        # sbatch and a rename would leave a job that waits for its function in vain.
-        f'ln -sf {plan.pickle_file.name} {shlex.quote(folder)}/"${{SLURM_JOB_ID}}_submitted.pkl"',
-        # exec: the batch step is then this python, so that signals to the batch shell reach it.
-        f"exec {_python(plan)} -u -m submitit.core._submit {shlex.quote(folder)}",
-    ]
-
-
-def _python(plan: JobPlan) -> str:
-    return plan.config.python or shlex.quote(plan.python)
+def _script(plan: JobPlan) -> Iterator[str]:
+    script.check_plan(plan)
+    launcher = script.launcher(plan.config, "Slurm")
+    yield "#!/bin/bash"
+    for name, value in _requests(plan):
+        if value is True:
+            yield f"#SBATCH --{name}"
+        elif value not in (None, False):
+            yield f"#SBATCH --{name}={shlex.quote(str(value))}"
+    yield from script.verbatim(plan.config, "#SBATCH")
+    yield ""
+    yield from plan.config.prologue
+    # The submitting environment comes along (sbatch's default; a SBATCH_EXPORT=NONE of the site is scrubbed
+    # with the rest of SBATCH_*). Where a site's plugin or a directive still says NONE, the job starts with a
+    # login environment, these lines are all it needs, and a bare srun in it must be told not to drop them.
+    yield "export SLURM_EXPORT_ENV=ALL"
+    # From 22.05 on srun does not take the job's --cpus-per-task for its own.
+    yield f"export SRUN_CPUS_PER_TASK={plan.config.cpus_per_node}"
+    yield from script.body(plan, "slurm", launcher, "${SLURM_JOB_ID}")
 
 
 def _requests(plan: JobPlan) -> Iterator[tuple[str, str | int | bool | None]]:
@@ -213,36 +210,22 @@ def _requests(plan: JobPlan) -> Iterator[tuple[str, str | int | bool | None]]:
     # One driver a job. Its steps bring their own counts.
     yield "ntasks-per-node", 1
     yield "cpus-per-task", config.cpus_per_node
-    # All versions know --gres; --gpus-per-node needs the cons_tres plugin.
-    yield "gres", f"gpu:{config.gpus_per_node}" if config.gpus_per_node else None
+    if config.gpus_per_node and config.gpu_request == "gres":
+        # All versions know --gres; --gpus-per-node needs the cons_tres plugin.
+        yield "gres", f"gpu:{config.gpus_per_node}"
+    elif config.gpus_per_node:
+        yield "gpus-per-node", config.gpus_per_node
     yield "mem", config.mem
     yield "time", config.time_limit
     yield "constraint", config.constraint
     yield "exclusive", config.exclusive
+    # To the batch shell, which the driver has taken the place of; without B: it reaches steps only.
+    yield "signal", f"B:USR2@{config.lead_s}" if config.lead_s else None
     # The relay submits anew, as another attempt; a job that Slurm starts again would be the same one twice.
     yield "no-requeue", True
     yield "open-mode", "append"
     yield "output", str(plan.log_files("%j")[0])
     yield "error", str(plan.log_files("%j")[1])
-
-
-def _directive(name: str, value: str | int | bool | None) -> str:
-    return f"#SBATCH --{name}" if value is True else f"#SBATCH --{name}={shlex.quote(str(value))}"
-
-
-def _exports(plan: JobPlan) -> Iterator[str]:
-    # The submitting environment comes along (sbatch's default; a SBATCH_EXPORT=NONE of the site is scrubbed
-    # with the rest of SBATCH_*). Where a site's plugin or a directive still says NONE, the job starts with a
-    # login environment, these lines are all it needs, and a bare srun in it must be told not to drop them.
-    yield "export SLURM_EXPORT_ENV=ALL"
-    # From 22.05 on srun does not take the job's --cpus-per-task for its own.
-    yield f"export SRUN_CPUS_PER_TASK={plan.config.cpus_per_node}"
-    yield "export SUBMITIT_EXECUTOR=slurm"
-    for name, value in sorted(plan.exports.items()):
-        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
-            raise RecipeError(f"{name!r} cannot be the name of an environment variable")
-        # Within quotes, never by --export=K=V, which ends at the first comma.
-        yield f"export {name}=" + "'{}'".format(value.replace("'", "'\\''"))
 
 
 def _read_queue(answer: Answer) -> Reading:

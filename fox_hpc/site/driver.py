@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -55,7 +54,7 @@ def _command(run_dir: str, site: str) -> tuple[list[str], dict[str, str]]:
     environ.setdefault("PYTHONUNBUFFERED", "1")
     line = launch_line.split(spec.site(site).run_cmd, environ)
     config = HpcConfig.from_mapping(spec.site(site).hpc)
-    python = shlex.split(config.python) if config.python else [spec.python]
+    python = config.rank_python(spec.python)
     step = launch_line.step_words(line, environ)
     adapter = [*python, "-m", "fox_hpc.site.adapter", spec.training_module or "-", *line.inner]
     return [*step, *adapter], environ

@@ -108,8 +108,7 @@ def test_a_job_that_an_administrator_cancels_is_lost_at_once(execute: Any):
 
 
 def test_a_site_that_stops_in_time_loses_nothing_and_goes_on_in_the_next_attempt(execute: Any):
-    limit = ["export FOX_TIME_LIMIT_S=3 FOX_SIGNAL_LEAD_S=1"]
-    run = execute(recipe("in_time", hpc_config={"prologue": limit}))
+    run = execute(recipe("in_time", hpc_config={"time_limit": "0:00:06", "signal_lead": 3}))
 
     assert run.result(60) == ([1, 1], [2, 2])
 

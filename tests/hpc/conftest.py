@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from slurm_answers import Programs, Recorded, read_recording
+from recordings import Programs, Recorded, read_recording
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slurm_answers import Programs, Recorded
+from recordings import Programs, Recorded
 
 from fox_hpc.errors import SchedulerError, SubmitError, WorkspaceError
 from fox_hpc.hpc.dialect import JobInfo

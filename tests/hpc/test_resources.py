@@ -84,8 +84,7 @@ def test_memory_is_a_number_with_a_unit(value: str, kept: str) -> None:
     [
         ("mem", 64, "with its unit"),
         ("mem", "64 cats", "with its unit"),
-        ("scheduler", "pbs", "'auto', 'slurm', 'fake-slurm' are right ('pbs' and 'lsf' come later)"),
-        ("scheduler", "sluurm", "'auto', 'slurm', 'fake-slurm' are right"),
+        ("scheduler", "sluurm", "'auto', 'slurm', 'pbs', 'lsf', 'fake-slurm', 'fake-pbs', 'fake-lsf' are"),
         ("nodes_per_client", 0, "a whole number from 1 on"),
         ("nodes_per_client", None, "a whole number from 1 on"),
         ("gpus_per_node", -1, "a whole number from 0 on"),
@@ -100,6 +99,13 @@ def test_memory_is_a_number_with_a_unit(value: str, kept: str) -> None:
         ("directives", ["--array=0-3"], "a site is one job"),
         ("directives", ["#SBATCH -M other"], "on the cluster of its relay"),
         ("directives", ["--wait"], "cannot work"),
+        ("directives", ["#PBS -I"], "cannot work"),
+        ("directives", ["#BSUB -K"], "cannot work"),
+        ("container", "", "a name on one line"),
+        ("gpu_request", "gpus", "'gres', 'gpus-per-node' are right"),
+        ("launcher", "ssh", "'auto', 'srun', 'pbs_tmrsh', 'pbsdsh', 'blaunch', 'jsrun', 'mpiexec' are"),
+        ("signal_lead", -1, "a whole number from 0 on"),
+        ("max_attempts", 0, "a whole number from 1 on"),
     ],
 )
 def test_a_wrong_value_is_answered_with_what_is_right(key: str, value: Any, says: str) -> None:
@@ -115,6 +121,43 @@ def test_a_directive_that_only_starts_like_a_refused_one_is_taken() -> None:
     lines = ("--wait-all-nodes=1", "#SBATCH --reservation=x", "--cluster-constraint=a")
 
     assert HpcConfig.from_mapping({"directives": list(lines)}).directives == lines
+
+
+def test_a_letter_option_is_judged_by_the_scheduler_that_will_read_it() -> None:
+    assert HpcConfig.from_mapping({"directives": ["-a 0-3", "-W umask=027"]}).directives
+    assert HpcConfig.from_mapping({"scheduler": "pbs", "directives": ["-a 0900"]}).directives
+    with pytest.raises(RecipeError, match=r"\['directives'\]=\['-a 0-3'\]: '-a 0-3' cannot work"):
+        HpcConfig.from_mapping({"scheduler": "fake-slurm", "directives": ["-a 0-3"]})
+
+
+@pytest.mark.parametrize(
+    ("limit", "seconds"),
+    [
+        ("4:00:00", 14400),
+        ("100:00:30", 360030),
+        ("1-00:00:00", 86400),
+        ("2-12", 216000),
+        ("0-01:30", 5400),
+        (90, 5400),
+        (None, None),
+    ],
+)
+def test_a_time_limit_is_so_many_seconds(limit: Any, seconds: int | None) -> None:
+    assert HpcConfig.from_mapping({"time_limit": limit}).time_limit_s == seconds
+
+
+def test_a_short_job_is_told_in_the_middle_that_its_time_ends() -> None:
+    assert HpcConfig(time_limit="90").lead_s == 120
+    assert HpcConfig(time_limit="1").lead_s == 30
+    assert HpcConfig(time_limit="1", signal_lead=0).lead_s == 0
+    assert HpcConfig().lead_s == 120
+
+
+def test_ranks_run_in_the_container_with_the_python_that_was_chosen() -> None:
+    assert HpcConfig().rank_python("/my envs/python") == ["/my envs/python"]
+    assert HpcConfig(container="apptainer exec --nv 'my image.sif'", python="python3 -X dev").rank_python(
+        "/env/python"
+    ) == ["apptainer", "exec", "--nv", "my image.sif", "python3", "-X", "dev"]
 
 
 def test_something_that_is_no_mapping_is_refused() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from slurm_answers import Recorded
+from recordings import Recorded
 
 from fox_hpc.errors import SubmitError, UnreadableOutput
-from fox_hpc.hpc.dialect import ENDED, Answer, JobInfo, is_forward
+from fox_hpc.hpc.dialect import ENDED, Answer, JobInfo, Query, is_forward
 from fox_hpc.hpc.slurm import (
     STATES,
     SlurmDialect,
@@ -22,17 +22,27 @@ SLURM = SlurmDialect()
 ENDED_IDS = [str(number) for number in range(55552859, 55552867)]
 
 
+def queue_query(job_ids: list[str]) -> Query:
+    return SLURM.inquiry(job_ids).queue[0]
+
+
+def record_query(job_ids: list[str]) -> Query:
+    query = SLURM.inquiry(job_ids).record
+    assert query is not None
+    return query
+
+
 def test_the_commands_are_those_that_were_recorded(recorded: Recorded) -> None:
-    assert SLURM.queue_query(ENDED_IDS).command == recorded("squeue_ended")[0].command
-    assert SLURM.record_query(ENDED_IDS).command == recorded("sacct_ended")[0].command
-    assert SLURM.cancel_command(["55552859", "999999"]) == recorded("scancel")[0].command
+    assert queue_query(ENDED_IDS).command == recorded("squeue_ended")[0].command
+    assert record_query(ENDED_IDS).command == recorded("sacct_ended")[0].command
+    assert SLURM.cancellation(["55552859", "999999"]).command == recorded("scancel")[0].command
     assert exit_code_command("55552861") == recorded("scontrol_ended")[0].command
 
 
 def test_squeue_tells_of_jobs_that_wait_and_run(recorded: Recorded) -> None:
     before, after = recorded("squeue_there")
 
-    reading = SLURM.queue_query(["55552867"]).read(before)
+    reading = queue_query(["55552867"]).read(before)
 
     assert reading.problem == ""
     assert reading.jobs == {
@@ -40,11 +50,11 @@ def test_squeue_tells_of_jobs_that_wait_and_run(recorded: Recorded) -> None:
         "55552870": JobInfo("55552870", "PENDING", "JobHeldUser", raw="PENDING"),
         "55552867": JobInfo("55552867", "RUNNING", "", "node[1-2]", raw="RUNNING"),
     }
-    assert SLURM.queue_query([]).read(after).jobs["55552867"].state == "CANCELLED"
+    assert queue_query([]).read(after).jobs["55552867"].state == "CANCELLED"
 
 
 def test_squeue_tells_how_jobs_ended_but_not_with_which_code(recorded: Recorded) -> None:
-    jobs = SLURM.queue_query(ENDED_IDS).read(recorded("squeue_ended")[0]).jobs
+    jobs = queue_query(ENDED_IDS).read(recorded("squeue_ended")[0]).jobs
 
     assert [jobs[job_id].state for job_id in ENDED_IDS] == (
         ["DONE", "FAILED", "FAILED", "FAILED", "FAILED", "CANCELLED", "DONE", "DONE"]
@@ -55,8 +65,8 @@ def test_squeue_tells_how_jobs_ended_but_not_with_which_code(recorded: Recorded)
 
 def test_both_tell_of_jobs_that_were_taken_away(recorded: Recorded) -> None:
     ids = ["55553305", "55553306", "55553307"]
-    queue = SLURM.queue_query(ids).read(recorded("squeue_taken_away")[0]).jobs
-    record = SLURM.record_query(ids).read(recorded("sacct_taken_away")[0]).jobs
+    queue = queue_query(ids).read(recorded("squeue_taken_away")[0]).jobs
+    record = record_query(ids).read(recorded("sacct_taken_away")[0]).jobs
 
     assert [queue[job_id].state for job_id in ids] == ["TIMEOUT", "PREEMPTED", "LOST"]
     assert [record[job_id].state for job_id in ids] == ["TIMEOUT", "PREEMPTED", "LOST"]
@@ -66,7 +76,7 @@ def test_both_tell_of_jobs_that_were_taken_away(recorded: Recorded) -> None:
 
 def test_a_job_that_is_gone_is_missing_in_a_whole_answer(recorded: Recorded) -> None:
     for answer in recorded("squeue_gone"):
-        reading = SLURM.queue_query(["999999"]).read(answer)
+        reading = queue_query(["999999"]).read(answer)
         assert (reading.jobs, reading.problem) == ({}, "")
 
 
@@ -74,7 +84,7 @@ def test_a_job_that_is_gone_is_missing_in_a_whole_answer(recorded: Recorded) -> 
 def test_a_failed_squeue_says_nothing(recorded: Recorded, recording: str) -> None:
     answer = recorded(recording)[1]
 
-    reading = SLURM.queue_query(["55552859"]).read(answer)
+    reading = queue_query(["55552859"]).read(answer)
 
     assert reading.jobs == {}
     assert reading.problem == f"squeue exited with 1: {answer.stderr}"
@@ -83,20 +93,20 @@ def test_a_failed_squeue_says_nothing(recorded: Recorded, recording: str) -> Non
 def test_a_line_that_is_no_job_is_a_problem_but_hides_no_job() -> None:
     answer = Answer(("squeue",), 0, "Maintenance today!\n17|RUNNING|node1|None\n", "")
 
-    reading = SLURM.queue_query(["17"]).read(answer)
+    reading = queue_query(["17"]).read(answer)
 
     assert list(reading.jobs) == ["17"]
     assert reading.problem == "squeue wrote 'Maintenance today!'"
 
 
 def test_a_state_of_a_newer_slurm_is_kept_as_a_word() -> None:
-    reading = SLURM.queue_query(["17"]).read(Answer(("squeue",), 0, "17|DREAMING|node1|None\n", ""))
+    reading = queue_query(["17"]).read(Answer(("squeue",), 0, "17|DREAMING|node1|None\n", ""))
 
     assert (reading.jobs, reading.unknown, reading.problem) == ({}, {"17": "DREAMING"}, "")
 
 
 def test_sacct_tells_of_ended_jobs_with_their_exit_codes(recorded: Recorded) -> None:
-    jobs = SLURM.record_query(ENDED_IDS).read(recorded("sacct_ended")[0]).jobs
+    jobs = record_query(ENDED_IDS).read(recorded("sacct_ended")[0]).jobs
 
     assert jobs["55552859"] == JobInfo("55552859", "DONE", "", "node[1-2]", 0, "COMPLETED")
     assert [jobs[job_id].exit_code for job_id in ENDED_IDS[1:3]] == [1, 3]
@@ -105,15 +115,15 @@ def test_sacct_tells_of_ended_jobs_with_their_exit_codes(recorded: Recorded) -> 
 
 
 def test_sacct_tells_of_jobs_that_are_there(recorded: Recorded) -> None:
-    jobs = SLURM.record_query([]).read(recorded("sacct_there")[0]).jobs
+    jobs = record_query([]).read(recorded("sacct_there")[0]).jobs
 
     assert jobs["55552868"] == JobInfo("55552868", "PENDING", raw="PENDING")
     assert jobs["55552870"].reason == "JobHeldUser"
 
 
 def test_sacct_may_know_nothing_or_be_switched_off(recorded: Recorded) -> None:
-    absent = SLURM.record_query(["999999"]).read(recorded("sacct_gone")[0])
-    off = SLURM.record_query(["1"]).read(recorded("sacct_off")[0])
+    absent = record_query(["999999"]).read(recorded("sacct_gone")[0])
+    off = record_query(["1"]).read(recorded("sacct_off")[0])
 
     assert (absent.jobs, absent.problem, absent.off) == ({}, "", False)
     assert off.off

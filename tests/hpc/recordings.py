@@ -1,4 +1,4 @@
-"""Recorded answers of a real Slurm, and small programs on PATH that give them again."""
+"""Recorded answers of real schedulers, and small programs on PATH that give them again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fox_hpc.hpc.dialect import Answer
 
-RECORDINGS = Path(__file__).parents[1] / "golden" / "slurm-parse"
+RECORDINGS = Path(__file__).parents[1] / "golden"
 _ONE = re.compile(
     r"^\$ (?P<command>.*)\n-- exit (?P<exit>\d+)\n-- stdout\n(?P<out>(?:.*\n)*?)-- stderr\n"
     r"(?P<err>(?:(?!\$ ).*\n)*)",
@@ -21,9 +21,9 @@ _ONE = re.compile(
 Recorded = Callable[[str], list[Answer]]
 
 
-def read_recording(name: str) -> list[Answer]:
+def read_recording(name: str, scheduler: str = "slurm") -> list[Answer]:
     """Give the answers in a file, in their order."""
-    text = (RECORDINGS / f"{name}.txt").read_text()
+    text = (RECORDINGS / f"{scheduler}-parse" / f"{name}.txt").read_text()
     return [
         Answer(tuple(shlex.split(one["command"])), int(one["exit"]), one["out"], one["err"].strip())
         for one in _ONE.finditer(text)
