@@ -9,17 +9,19 @@ from typing import Any
 from ..environment import WorkerEnv, process_environ
 from ..errors import RecipeError, SchedulerError
 from ..fake import FakeCluster
-from ..hpc.executor import SlurmExecutor, Submission, render
+from ..hpc.dialect import Submission
+from ..hpc.executor import make_executor, render
 from ..recipe import FoxRecipe
 from ..site.launcher import plan_job
 from ..spec import RunSpec
 from .base import ExecEnv, Run
 from .deployment import Deployment, make_spec, new_folder
 
-SCHEDULERS = ("auto", "slurm", "fake-slurm")
+REAL = ("slurm", "pbs", "lsf")
+SCHEDULERS = ("auto", *REAL, *(f"fake-{name}" for name in REAL))
 FAKE_NOTICE = "no scheduler answers here: using the local fake Slurm, on this machine only"
 #: Between two looks at the queue in steady state: a real scheduler is shared with others.
-_POLL_S = {"slurm": 30.0, "fake-slurm": 1.0}
+_POLL_S, _FAKE_POLL_S = 30.0, 1.0
 
 
 class HpcEnv(ExecEnv):
@@ -27,8 +29,8 @@ class HpcEnv(ExecEnv):
 
     Args:
         num_clients: how many sites there are; the recipe's `min_clients` by default.
-        scheduler: "slurm", "fake-slurm", or "auto": what the recipe's hpc_config names, else Slurm if
-            one answers here, else the fake.
+        scheduler: one of SCHEDULERS; "auto" takes what the recipe's hpc_config names, else the first of
+            Slurm, PBS and LSF that answers here, else the fake Slurm.
         workspace: the folder that run folders are made in, `fox_runs` by default; on a disk that the
             compute nodes see.
         poll_s: seconds between two looks at the queue in steady state; 30 by default, 1 on the fake.
@@ -50,8 +52,8 @@ class HpcEnv(ExecEnv):
         super().__init__(num_clients, workspace)
         if scheduler not in SCHEDULERS:
             raise RecipeError(f"scheduler={scheduler!r}: {', '.join(SCHEDULERS)} are right")
-        if fake and scheduler == "slurm":
-            raise RecipeError("fake= describes the fake cluster; with scheduler='slurm' there is none")
+        if fake and scheduler in REAL:
+            raise RecipeError(f"fake= describes the fake cluster; with scheduler={scheduler!r} there is none")
         self.scheduler, self.poll_s, self.fake = scheduler, poll_s, dict(fake or {})
 
     def deploy(self, recipe: FoxRecipe) -> Run:
@@ -65,10 +67,14 @@ class HpcEnv(ExecEnv):
         run, folder = new_folder(recipe, self.workspace)
         spec = self._spec(recipe, scheduler, run, folder)
         fake = None
-        if scheduler == "fake-slurm":
+        for site in spec.sites:
+            # What its dialect refuses is said before anything is started.
+            render(plan_job(spec, site.name, _example(spec, site.name)), scheduler)
+        if scheduler not in REAL:
             # Any account or QOS that the recipe names for its real cluster is known to the fake one.
             options = {"nodes": 4, "accounts": (), "qos": (), **self.fake}
-            fake = FakeCluster(**options, folder=Path(folder) / "fake")
+            dialect = scheduler.removeprefix("fake-")
+            fake = FakeCluster(dialect, **options, folder=Path(folder) / "fake")
         deployment = Deployment(recipe, spec, env_name="hpc", environ=process_environ(), fake=fake)
         if fake is not None and self._wanted(recipe) == "auto":
             deployment.controller.notice(FAKE_NOTICE)
@@ -81,11 +87,13 @@ class HpcEnv(ExecEnv):
         scheduler = "slurm" if wanted == "auto" else wanted
         folder = str(Path(self.workspace or "fox_runs").resolve() / f"{recipe.job_name}-RUN")
         spec = self._spec(recipe, scheduler, f"{recipe.job_name}-RUN", folder)
-        return [render(plan_job(spec, site.name, _example(spec, site.name))) for site in spec.sites]
+        plans = [plan_job(spec, site.name, _example(spec, site.name)) for site in spec.sites]
+        return [render(plan, scheduler) for plan in plans]
 
     def _spec(self, recipe: FoxRecipe, scheduler: str, run: str, folder: str) -> RunSpec:
         count = self.num_clients or recipe.min_clients
-        poll_s = self.poll_s if self.poll_s is not None else _POLL_S[scheduler]
+        usual_s = _POLL_S if scheduler in REAL else _FAKE_POLL_S
+        poll_s = self.poll_s if self.poll_s is not None else usual_s
         return make_spec(recipe, count, run=run, folder=folder, scheduler=scheduler, poll_s=poll_s)
 
     def _wanted(self, recipe: FoxRecipe) -> str:
@@ -93,15 +101,18 @@ class HpcEnv(ExecEnv):
 
     def _choose(self, recipe: FoxRecipe) -> str:
         wanted = self._wanted(recipe)
-        if wanted == "fake-slurm":
+        if wanted.startswith("fake-"):
             return wanted
-        why_not = SlurmExecutor(environ=process_environ()).check()
-        if wanted == "slurm" and why_not:
+        environ = process_environ()
+        if wanted == "auto":
+            answers = (name for name in REAL if not make_executor(name, environ).check())
+            return next(answers, "fake-slurm")
+        if why_not := make_executor(wanted, environ).check():
             raise SchedulerError(
-                f"scheduler='slurm' cannot be used: {why_not}; log in to the cluster's login node, or take "
-                "scheduler='fake-slurm'"
+                f"scheduler={wanted!r} cannot be used: {why_not}; log in to the cluster's login node, "
+                f"or take scheduler='fake-{wanted}'"
             )
-        return "fake-slurm" if why_not else "slurm"
+        return wanted
 
     def _check(self, recipe: FoxRecipe) -> None:
         for site in recipe.site_specs(self.num_clients or recipe.min_clients):

@@ -38,9 +38,10 @@ class HpcWorkerAdapter:
         """
         environ = self.environ
         in_step = "SLURM_STEP_ID" in environ and "SLURM_PROCID" in environ
+        number = environ.get("SLURM_NODEID", "0") if in_step else "0"
         node = {
             "FOX_NNODES": environ.get("FOX_NNODES", "1"),
-            "FOX_NODE_RANK": environ.get("SLURM_NODEID", "0") if in_step else "0",
+            "FOX_NODE_RANK": environ.get("FOX_NODE_RANK", number),
             "MASTER_ADDR": environ.get("MASTER_ADDR", "127.0.0.1"),
             "MASTER_PORT": environ.get("MASTER_PORT", "29500"),
         }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -14,10 +13,12 @@ from pathlib import Path
 
 from ..environment import process_environ
 from ..errors import FoxError
+from ..hpc.nodes import job_nodes
 from ..hpc.resources import HpcConfig
 from ..spec import load_spec
 from . import launch_line
 from .exit_codes import EXIT_NO_START
+from .node_starts import plan_starts, run_starts
 from .processes import end_tree, when_owner_dies
 from .words import DRAIN_FILE, Ended, forget_words, leave_word, was_ended_from_outside
 
@@ -31,8 +32,10 @@ def drive(run_dir: str, site: str, attempt: int) -> None:
     code = EXIT_NO_START
     try:
         forget_words(folder)
-        command, environ = _command(run_dir, site)
-        code = _run(command, environ, folder)
+        commands, environ = _commands(run_dir, site, folder)
+        # The warning of a time limit or a preemption to come; the ranks look for the file.
+        signal.signal(signal.SIGUSR2, lambda *_: (folder / DRAIN_FILE).touch())
+        code = run_starts(commands, environ, folder, _told_to_end.set)
     except FoxError as error:
         print(f"fox-hpc: {error}", file=sys.stderr)  # noqa: T201 - this is the job's stderr
     finally:
@@ -46,28 +49,38 @@ def drive(run_dir: str, site: str, attempt: int) -> None:
     sys.exit(code)
 
 
-def _command(run_dir: str, site: str) -> tuple[list[str], dict[str, str]]:
+def _commands(run_dir: str, site: str, folder: Path) -> tuple[list[list[str]], dict[str, str]]:
+    """Give the commands that start the ranks of all nodes, and the environment for them."""
     spec = load_spec(run_dir)
     environ = process_environ()
-    environ |= _master(environ) | _deadline(environ)
-    # A home folder on the login node may hold other versions of the same packages.
+    nodes = job_nodes(environ, _read) or [socket.gethostname()]
+    environ |= _master(nodes) | _deadline(environ)
     environ.setdefault("PYTHONUNBUFFERED", "1")
-    line = launch_line.split(spec.site(site).run_cmd, environ)
+    # Slurm's name for the number of nodes is the one that recipes use, under any scheduler.
+    line = launch_line.split(spec.site(site).run_cmd, {**environ, "SLURM_NNODES": str(len(nodes))})
     config = HpcConfig.from_mapping(spec.site(site).hpc)
     python = config.rank_python(spec.python)
-    step = launch_line.step_words(line, environ)
     adapter = [*python, "-m", "fox_hpc.site.adapter", spec.training_module or "-", *line.inner]
-    return [*step, *adapter], environ
+    if not line.step:
+        return [adapter], environ
+    if environ.get("FOX_LAUNCHER", "srun") == "srun":
+        return [[*launch_line.step_words(line, environ), *adapter]], environ
+    starts = plan_starts(line.step, adapter, nodes, environ, config, folder)
+    return [list(start.argv) for start in starts], environ
 
 
-def _master(environ: Mapping[str, str]) -> dict[str, str]:
+def _read(path: str) -> str:
+    return Path(path).read_text()
+
+
+def _master(nodes: list[str]) -> dict[str, str]:
     """Say where the ranks meet: this node, and a port that is free on it now."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         port = probe.getsockname()[1]
     return {
-        "FOX_NNODES": environ.get("SLURM_NNODES", "1"),
-        "MASTER_ADDR": _address(environ.get("SLURMD_NODENAME", "")),
+        "FOX_NNODES": str(len(nodes)),
+        "MASTER_ADDR": _address(nodes[0]),
         "MASTER_PORT": str(port),
     }
 
@@ -96,26 +109,6 @@ def _address(name: str) -> str:
             return str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"
-
-
-def _run(command: list[str], environ: Mapping[str, str], folder: Path) -> int:
-    try:
-        child = subprocess.Popen(command, env=dict(environ), stdin=subprocess.DEVNULL)
-    except OSError as error:
-        print(f"fox-hpc: cannot start {command[0]}: {error.strerror}", file=sys.stderr)  # noqa: T201
-        return EXIT_NO_START
-
-    def end(*_: object) -> None:
-        _told_to_end.set()
-        child.terminate()
-
-    # submitit has made this process deaf to TERM; the ranks must hear it, and this process must outlive
-    # them, so that the scheduler finds the job ended by its own signal.
-    signal.signal(signal.SIGTERM, end)
-    # The warning of a time limit or a preemption to come; the ranks look for the file.
-    signal.signal(signal.SIGUSR2, lambda *_: (folder / DRAIN_FILE).touch())
-    code = child.wait()
-    return code if code >= 0 else 128 - code
 
 
 def _end_with_ranks() -> None:

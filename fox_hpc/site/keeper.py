@@ -228,7 +228,7 @@ class JobKeeper:
         site = job.site
         self._fruitless[site] = 0 if job.answered_calls else self._fruitless[site] + 1
         wanted = self._over is None and site not in self._finishing
-        budget = getattr(self._configs[site], "max_attempts", 3)
+        budget = self._configs[site].max_attempts
         again = wanted and worth_another(job, self._fruitless[site], budget)
         if not again:
             self._final.add(site)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from ..environment import WorkerEnv
 from ..errors import SubmitError
 from ..hpc.dialect import JobInfo, JobPlan
-from ..hpc.executor import SlurmExecutor
+from ..hpc.executor import make_executor
 from ..hpc.resources import HpcConfig
 from ..spec import RunSpec
 from .driver import drive
@@ -60,12 +60,12 @@ def plan_job(spec: RunSpec, site: str, worker: WorkerEnv) -> JobPlan:
     )
 
 
-class SlurmLauncher:
-    """Runs each site's driver as a Slurm job, through submitit."""
+class BatchLauncher:
+    """Runs each site's driver as a job of the scheduler that the run's spec names, through submitit."""
 
     def __init__(self, spec: RunSpec, environ: Mapping[str, str]) -> None:
         self._spec = spec
-        self._executor = SlurmExecutor(environ=environ)
+        self._executor = make_executor(spec.scheduler, environ)
 
     def submit(self, site: str, worker: WorkerEnv) -> str:
         """See Launcher; a submission whose answer was lost is looked for by its name."""
@@ -89,6 +89,18 @@ class SlurmLauncher:
     def cancel(self, job_ids: Sequence[str]) -> None:
         """See Launcher."""
         self._executor.cancel(list(job_ids))
+
+
+class SlurmLauncher(BatchLauncher):
+    """The launcher of a run on Slurm."""
+
+
+class PbsLauncher(BatchLauncher):
+    """The launcher of a run on PBS."""
+
+
+class LsfLauncher(BatchLauncher):
+    """The launcher of a run on LSF."""
 
 
 class SubprocessLauncher:
@@ -153,4 +165,12 @@ class SubprocessLauncher:
 
 def make_launcher(spec: RunSpec, environ: Mapping[str, str]) -> Launcher:
     """Choose the launcher that a run's spec names."""
-    return SubprocessLauncher(spec, environ) if spec.scheduler == "local" else SlurmLauncher(spec, environ)
+    return _LAUNCHERS[spec.scheduler.removeprefix("fake-")](spec, environ)
+
+
+_LAUNCHERS: dict[str, Callable[[RunSpec, Mapping[str, str]], Launcher]] = {
+    "local": SubprocessLauncher,
+    "slurm": SlurmLauncher,
+    "pbs": PbsLauncher,
+    "lsf": LsfLauncher,
+}
