@@ -28,9 +28,13 @@ Exit codes:
 #: command → (module below this package, one line of help)
 COMMANDS = {
     "submit": ("submit", "Run a recipe and watch it until it ends."),
+    "render": ("render", "Print the jobs of a recipe: scripts and commands."),
     "status": ("status", "Show what is known of a run."),
     "logs": ("logs", "Print what a site's job wrote."),
+    "attach": ("attach", "Watch a run that is on, until it ends."),
     "cancel": ("cancel", "End a run and its jobs."),
+    "cleanup": ("cleanup", "End jobs that a dead run has left behind."),
+    "doctor": ("doctor", "Examine a cluster, and write its site.toml."),
     "fake": ("fake", "A scheduler for machines that have none."),
 }
 
