@@ -35,6 +35,8 @@ class WorkerEnv:
         worker_id: the worker's number within the site (FOX_WORKER_ID).
         client_class: decides the mode; "FoxClientAPI" runs a script (FOX_CLIENT_CLASS).
         attempt: counts submissions of this site's job from 1 (FOX_ATTEMPT).
+        soft_deadline: clock time by which the ranks should stop by themselves, None if there is no time
+            limit (FOX_SOFT_DEADLINE, set by the driver).
     """
 
     parent_urls: tuple[str, ...]
@@ -45,6 +47,7 @@ class WorkerEnv:
     keys_dir: str
     attempt: int = 1
     worker_id: str = "0"
+    soft_deadline: float | None = None
 
     def exports(self) -> dict[str, str]:
         """Give the variables, sorted by name."""
@@ -76,6 +79,7 @@ class WorkerEnv:
                 keys_dir=environ["FOX_KEYS_DIR"],
                 attempt=int(environ["FOX_ATTEMPT"]),
                 worker_id=environ.get("FOX_WORKER_ID", "0"),
+                soft_deadline=float(environ["FOX_SOFT_DEADLINE"]) if "FOX_SOFT_DEADLINE" in environ else None,
             )
         except KeyError as missing:
             raise RecipeError(

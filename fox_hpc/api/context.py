@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +26,10 @@ def _never() -> bool:
     return False
 
 
+def _for_ever() -> float:
+    return math.inf
+
+
 @dataclass
 class Context:
     """What user code may ask of the place it runs at.
@@ -41,6 +46,7 @@ class Context:
         on_round: told of rounds done and of how many there will be.
         on_failures: told of the failures of each group call that had any.
         client_api: what `get_client_api()` gives at this site.
+        time_left: seconds until this place should stop by itself; infinite where nothing stops it.
     """
 
     site_name: str
@@ -54,6 +60,7 @@ class Context:
     on_round: Callable[[int, int | None], None] | None = None
     on_failures: Callable[[dict[str, CallError]], None] | None = None
     client_api: Any = None
+    time_left: Callable[[], float] = _for_ever
 
 
 _active: ContextVar[Context | None] = ContextVar("fox_context", default=None)

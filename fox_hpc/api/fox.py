@@ -82,6 +82,16 @@ class Fox:
         """A folder for this place's own files."""
         return current().workspace
 
+    def time_left(self) -> float:
+        """Give the seconds until this site's job should stop by itself; infinite without a time limit.
+
+        It is below 0 once the scheduler has warned of the job's end. A training loop that ends in time
+        and returns what it has saves its work: after the answer, the job leaves, and the next attempt
+        serves the next call. A call that the job's end cuts off is run again from its beginning. Ranks
+        may differ a little: ask on rank 0, and broadcast what follows from it.
+        """
+        return current().time_left()
+
     def rounds(self, total: int) -> Iterator[int]:
         """Count 0, 1, … `total - 1`, and show the progress to whoever watches the run.
 

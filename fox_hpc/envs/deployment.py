@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 FINISH_S = 60.0
 #: … and cancelled jobs this long before their record is left to itself.
 CANCEL_S = 60.0
+#: A relay that is killed is started again this often in one run.
+RELAY_RESTARTS = 5
 
 
 class Deployment:
@@ -55,6 +57,7 @@ class Deployment:
         self.recipe, self.spec, self._environ, self._fake = recipe, spec, dict(environ), fake
         self.folder = Path(spec.folder)
         self._closing = False
+        self._restarts = 0
         self._relay: subprocess.Popen[bytes] | None = None
         _save_client(recipe, self.folder)
         names = tuple(site.name for site in spec.sites)
@@ -103,6 +106,9 @@ class Deployment:
             daemon=True,
         )
         serve.start()
+        self._start_relay()
+
+    def _start_relay(self) -> None:
         with (self.folder / "relay.log").open("ab") as file:
             # The relay cancels its jobs and ends when the other end of its stdin is gone: with us.
             self._relay = subprocess.Popen(
@@ -117,9 +123,16 @@ class Deployment:
 
     def _watch_relay(self, relay: subprocess.Popen[bytes]) -> None:
         code = relay.wait()
-        if not self._closing:
-            why = last_lines(self.folder / "relay.log")
-            self.controller.fail(RunError(f"the relay ended with exit code {code}:\n{why}"))
+        if self._closing:
+            return
+        self._restarts += 1
+        if code < 0 and self._restarts <= RELAY_RESTARTS:
+            # Killed, not broken: the next one takes up its jobs and its calls from its record.
+            self.controller.notice(f"the relay was killed by signal {-code}; another one takes over")
+            self._start_relay()
+            return
+        why = last_lines(self.folder / "relay.log")
+        self.controller.fail(RunError(f"the relay ended with exit code {code}:\n{why}"))
 
     def _refused(self, site: str, words: str) -> None:
         refused = self._desk.refused
@@ -127,25 +140,26 @@ class Deployment:
             self.controller.fail(SubmitError(next(iter(refused.values()))))
 
     def _close(self) -> None:
-        relay = self._relay
         try:
-            if relay is not None:
-                self._end_sites(relay)
+            if self._relay is not None:
+                self._end_sites()
         finally:
             if self._fake is not None:
                 self._fake.down()
             self._desk.cell.stop()
             self._io.close()
 
-    def _end_sites(self, relay: subprocess.Popen[bytes]) -> None:
-        hurry = self.controller.aborted or relay.poll() is not None
-        if relay.poll() is None:
+    def _end_sites(self) -> None:
+        if not self.controller.failed:
+            hurry = self.controller.aborted
             self._desk.finish(cancel=hurry)
             if not self._desk.wait_ended(CANCEL_S if hurry else FINISH_S) and not hurry:
                 self.controller.notice(f"sites had not ended after {FINISH_S:g} s: their jobs are cancelled")
                 self._desk.finish(cancel=True)
                 self._desk.wait_ended(CANCEL_S)
         self._closing = True
+        relay = self._relay
+        assert relay is not None
         assert relay.stdin is not None
         relay.stdin.close()
         try:

@@ -88,6 +88,11 @@ class FoxController:
         """True once the run was cancelled."""
         return self._aborted.is_set()
 
+    @property
+    def failed(self) -> bool:
+        """True once the run failed for a reason outside its algorithm."""
+        return self._failed.is_set()
+
     def start(self) -> None:
         """Run the algorithm on a thread of its own."""
         self._thread.start()

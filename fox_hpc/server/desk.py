@@ -12,7 +12,6 @@ import msgspec
 from ..call import Call, Fault, Reply
 from ..errors import NotAllowed, WireError
 from ..metric import Point
-from ..record import SITE_ENDED
 from ..wire import channel, codec, envelope
 from ..wire.cell import Cell, relay_cell
 from ..wire.envelope import Envelope
@@ -35,6 +34,7 @@ class News(msgspec.Struct):
     exit_code: int | None
     log: str
     refused: str
+    final: bool
     stderr_tail: str
 
 
@@ -61,7 +61,7 @@ class SiteDesk:
         self.on_refused: Callable[[str, str], None] | None = None
         self._link: Link | None = None
         self._relay_of: dict[str, str] = {}
-        self._states: dict[str, str] = {}
+        self._ended: set[str] = set()
         self._changed = threading.Condition()
         self._finishing = ""
 
@@ -72,7 +72,6 @@ class SiteDesk:
     def expect(self, site: str, relay: str) -> None:
         """A relay of that name serves the site."""
         self._relay_of[site] = relay
-        self._states.setdefault(site, "NEW")
 
     def serve(self, answer: Callable[[Call], Any]) -> None:
         """Run the calls that sites make, on this thread, until the cell is stopped."""
@@ -86,8 +85,8 @@ class SiteDesk:
     def finish(self, *, cancel: bool = False) -> None:
         """Ask every site to end, or its job to be cancelled; a relay that joins later is asked then."""
         self._finishing = "cancel" if cancel else "finish"
-        for site, state in list(self._states.items()):
-            if state not in SITE_ENDED:
+        for site in self._relay_of:
+            if site not in self._ended:
                 head = envelope.seal(
                     "shutdown",
                     channel.WORKER,
@@ -98,11 +97,9 @@ class SiteDesk:
                 self._post(relay_cell(site), [head])
 
     def wait_ended(self, timeout: float) -> bool:
-        """Wait until every site's job has ended; tell whether all have."""
+        """Wait until every site's last job has ended; tell whether all have."""
         with self._changed:
-            return self._changed.wait_for(
-                lambda: all(state in SITE_ENDED for state in self._states.values()), timeout
-            )
+            return self._changed.wait_for(lambda: len(self._ended) == len(self._relay_of), timeout)
 
     def _post(self, target: str, frames: list[Any], /) -> None:
         relay = self._relay_of.get(target.partition(".")[0])
@@ -142,7 +139,7 @@ class SiteDesk:
         if news.refused:
             self.refused[site] = news.refused
         shown = {name: getattr(news, name) for name in _SHOWN}
-        if news.state in SITE_ENDED:
+        if news.final:
             # Replies that were on the way come before this on the same link: what is open now is lost.
             fault = Fault(
                 "lost",
@@ -159,7 +156,8 @@ class SiteDesk:
             self.cell.open(site)
         self._tell(site, **shown)
         with self._changed:
-            self._states[site] = news.state
+            if news.final:
+                self._ended.add(site)
             self._changed.notify_all()
         if news.refused and self.on_refused is not None:
             self.on_refused(site, news.refused)

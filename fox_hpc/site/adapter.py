@@ -1,17 +1,24 @@
-"""HpcWorkerAdapter: on each node, learns which node this is and becomes the launcher of its ranks.
+"""HpcWorkerAdapter: on each node, learns which node this is, starts its ranks, and tells how they ended.
 
-`python -m fox_hpc.site.adapter MODULE|- [torchrun …]`; it replaces itself by that launcher.
+`python -m fox_hpc.site.adapter MODULE|- [torchrun …]`.
 """
 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from ..environment import process_environ
+from ..environment import WorkerEnv, process_environ
 from . import launch_line
+from .exit_codes import EXIT_NO_START
+from .words import Ended, leave_word
 
 
 @dataclass(frozen=True)
@@ -49,16 +56,40 @@ class HpcWorkerAdapter:
         """Give the command that starts this node's ranks."""
         return launch_line.rank_words(self.inner, sys.executable, self.module, self.node())
 
+    def run(self) -> int:
+        """Start this node's ranks, wait for them, and leave word of how they ended."""
+        command, told = self.command(), threading.Event()
+        node = self.node()
+        try:
+            child = subprocess.Popen(command, env={**self.environ, **node})
+        except OSError as error:
+            say = f"fox-hpc: cannot start {command[0]} on {os.uname().nodename}: {error.strerror}"
+            print(say, file=sys.stderr)  # noqa: T201 - this is the job's stderr
+            return EXIT_NO_START
+
+        def end(*_: object) -> None:
+            told.set()
+            child.terminate()
+
+        signal.signal(signal.SIGTERM, end)
+        code = child.wait()
+        code = code if code >= 0 else 128 - code
+        self._leave_word(node, Ended(code, os.uname().nodename, time.time(), told.is_set()))
+        return code
+
+    def _leave_word(self, node: Mapping[str, str], word: Ended) -> None:
+        worker = WorkerEnv.read(self.environ)
+        folder = Path(worker.run_dir) / "sites" / worker.site_name / f"attempt-{worker.attempt}"
+        # Where the tasks of a step are the ranks, each has an adapter of its own.
+        name = f"node-{node['FOX_NODE_RANK']}-{node.get('RANK', '0')}"
+        leave_word(folder, name, word)
+
 
 def main() -> None:
-    """Become the launcher of this node's ranks."""
+    """Start this node's ranks."""
     module, *inner = sys.argv[1:]
     adapter = HpcWorkerAdapter(process_environ(), None if module == "-" else module, inner)
-    command = adapter.command()
-    try:
-        os.execvpe(command[0], command, {**adapter.environ, **adapter.node()})
-    except OSError as error:
-        sys.exit(f"fox-hpc: cannot start {command[0]} on {os.uname().nodename}: {error.strerror}")
+    sys.exit(adapter.run())
 
 
 if __name__ == "__main__":

@@ -8,42 +8,22 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
 from ..environment import process_environ
 from ..errors import FoxError
 from ..hpc.resources import HpcConfig
-from ..spec import load_spec, write_atomically
+from ..spec import load_spec
 from . import launch_line
+from .exit_codes import EXIT_NO_START
 from .processes import end_tree, when_owner_dies
+from .words import DRAIN_FILE, Ended, forget_words, leave_word, was_ended_from_outside
 
-#: The ranks could not start: trying again would fail again.
-EXIT_NO_START = 3
-
-
-class Ended(msgspec.Struct):
-    """What the driver leaves behind in `ended.json`: the last witness of a job's end."""
-
-    exit_code: int
-    host: str
-    at: float
-
-
-def ended_file(folder: Path) -> Path:
-    """Where the driver's last word lies."""
-    return folder / "ended.json"
-
-
-def read_ended(folder: Path) -> Ended | None:
-    """Read the driver's last word, if there is one."""
-    try:
-        return msgspec.json.decode(ended_file(folder).read_bytes(), type=Ended)
-    except (OSError, msgspec.MsgspecError):
-        return None
+_TERM_WAIT_S = 30.0
+_told_to_end = threading.Event()
 
 
 def drive(run_dir: str, site: str, attempt: int) -> None:
@@ -51,22 +31,26 @@ def drive(run_dir: str, site: str, attempt: int) -> None:
     folder = Path(run_dir) / "sites" / site / f"attempt-{attempt}"
     code = EXIT_NO_START
     try:
+        forget_words(folder)
         command, environ = _command(run_dir, site)
-        code = _run(command, environ)
+        code = _run(command, environ, folder)
     except FoxError as error:
         print(f"fox-hpc: {error}", file=sys.stderr)  # noqa: T201 - this is the job's stderr
     finally:
-        word = Ended(code, socket.gethostname(), time.time())
-        write_atomically(ended_file(folder), msgspec.json.encode(word))
+        leave_word(folder, "ended", Ended(code, socket.gethostname(), time.time()))
         sys.stdout.flush()
         sys.stderr.flush()
+    if was_ended_from_outside(folder):
+        # Slurm ends a step before it ends its job: a driver that leaves in between makes a preempted
+        # job a failed one, which nobody starts again (slurm.conf, GraceTime).
+        _told_to_end.wait(_TERM_WAIT_S)
     sys.exit(code)
 
 
 def _command(run_dir: str, site: str) -> tuple[list[str], dict[str, str]]:
     spec = load_spec(run_dir)
     environ = process_environ()
-    environ |= _master(environ)
+    environ |= _master(environ) | _deadline(environ)
     # A home folder on the login node may hold other versions of the same packages.
     environ.setdefault("PYTHONUNBUFFERED", "1")
     line = launch_line.split(spec.site(site).run_cmd, environ)
@@ -89,6 +73,15 @@ def _master(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def _deadline(environ: Mapping[str, str]) -> dict[str, str]:
+    """Say when the ranks should stop by themselves: some time before the scheduler stops them."""
+    limit = environ.get("FOX_TIME_LIMIT_S")
+    if not limit:
+        return {}
+    lead_s = float(environ.get("FOX_SIGNAL_LEAD_S", "0"))
+    return {"FOX_SOFT_DEADLINE": str(time.time() + float(limit) - lead_s)}
+
+
 def _address(name: str) -> str:
     """Give this node's name if it can be looked up, else the address that leads out of it."""
     if name:
@@ -106,15 +99,22 @@ def _address(name: str) -> str:
             return "127.0.0.1"
 
 
-def _run(command: list[str], environ: Mapping[str, str]) -> int:
+def _run(command: list[str], environ: Mapping[str, str], folder: Path) -> int:
     try:
         child = subprocess.Popen(command, env=dict(environ), stdin=subprocess.DEVNULL)
     except OSError as error:
         print(f"fox-hpc: cannot start {command[0]}: {error.strerror}", file=sys.stderr)  # noqa: T201
         return EXIT_NO_START
+
+    def end(*_: object) -> None:
+        _told_to_end.set()
+        child.terminate()
+
     # submitit has made this process deaf to TERM; the ranks must hear it, and this process must outlive
     # them, so that the scheduler finds the job ended by its own signal.
-    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    signal.signal(signal.SIGTERM, end)
+    # The warning of a time limit or a preemption to come; the ranks look for the file.
+    signal.signal(signal.SIGUSR2, lambda *_: (folder / DRAIN_FILE).touch())
     code = child.wait()
     return code if code >= 0 else 128 - code
 

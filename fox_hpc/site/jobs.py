@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..hpc.dialect import JobInfo, is_forward
 from ..record import SITE_ENDED
+from .exit_codes import EXIT_NO_START
 
 #: After a sign that the job has ended, the scheduler is given this long to confirm it.
 CONFIRM_S = 10.0
+CONFIRM_TERM_S = 40.0
 #: Looks after a submission: quick ones first, then the steady period.
 FIRST_LOOKS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+
+
+#: Ends that are not the job's own fault: trying again may go well.
+TAKEN_AWAY = frozenset({"PREEMPTED", "TIMEOUT", "LOST"})
+_BACKOFF_S = (1.0, 5.0, 30.0, 120.0)
+
+
+def worth_another(job: SiteJob, fruitless: int, max_attempts: int) -> bool:
+    """Tell whether a job that ended is to be submitted again, while its run goes on.
+
+    Args:
+        fruitless: attempts that ended, this one included, since a call was last answered.
+    """
+    if job.driver_code == EXIT_NO_START or (job.cancel_asked and not job.lease_over):
+        return False
+    # A worker leaves with success before the run is over only when its time is up.
+    left_in_time = job.state == "DONE"
+    return (job.state in TAKEN_AWAY or left_in_time) and fruitless < max_attempts
+
+
+def backoff_s(fruitless: int, poll_s: float) -> float:
+    """Give the pause before the next submission; short where the scheduler is looked at often."""
+    return min(_BACKOFF_S[min(fruitless, len(_BACKOFF_S) - 1)], poll_s * 4)
 
 
 @dataclass
@@ -35,7 +60,10 @@ class SiteJob:
     looks: int = 0
     next_look: float = 0.0
     answered: float | None = None
-    cancel_asked: bool = field(default=False)
+    cancel_asked: bool = False
+    lease_over: bool = False
+    requeues: int = 0
+    answered_calls: int = 0
 
     @property
     def ended(self) -> bool:
@@ -56,12 +84,12 @@ class SiteJob:
         quick = FIRST_LOOKS_S[self.looks] if self.looks < len(FIRST_LOOKS_S) else poll_s
         self.looks += 1
         self.next_look = now + (1.0 if self.suspect else min(quick, poll_s))
-        before = (self.state, self.reason, self.nodes, self.exit_code)
+        before = (self.state, self.reason, self.nodes, self.exit_code, self.requeues)
         if info is not None:
             self.answered = now
             self._believe(info)
         self._conclude(now)
-        return before != (self.state, self.reason, self.nodes, self.exit_code)
+        return before != (self.state, self.reason, self.nodes, self.exit_code, self.requeues)
 
     @property
     def suspect(self) -> bool:
@@ -73,6 +101,12 @@ class SiteJob:
         self.next_look = min(self.next_look, now)
 
     def _believe(self, info: JobInfo) -> None:
+        if info.state == "PENDING" and self.state == "RUNNING" and not self.ready:
+            # The scheduler has put the job back into its queue; what was before is over.
+            self.requeues += 1
+            self.state, self.reason, self.nodes = "PENDING", info.reason or "requeued", ""
+            self.driver_ended = self.driver_code = self.lost_touch = None
+            return
         # "LOST" from a query only means that the scheduler forgot the job: the driver knew better.
         if info.state == "LOST" and self.driver_ended is not None:
             self._end_as_driver_said()
@@ -83,16 +117,22 @@ class SiteJob:
             self.nodes = info.nodes or self.nodes
             if info.exit_code is not None:
                 self.exit_code = info.exit_code
+            if self.lease_over and self.state == "CANCELLED":
+                self.state, self.reason = "LOST", "its worker was out of touch with the relay"
             if self.ended and self.exit_code in (None, 0) and self.driver_code is not None:
                 self.exit_code = self.driver_code
 
     def _conclude(self, now: float) -> None:
-        if not self.ended and self.driver_ended is not None and now - self.driver_ended > CONFIRM_S:
+        # A driver whose ranks got TERM stays until the scheduler ends it too, which takes a while.
+        patience_s = CONFIRM_TERM_S if self.driver_code == 143 else CONFIRM_S
+        if not self.ended and self.driver_ended is not None and now - self.driver_ended > patience_s:
             self._end_as_driver_said()
 
     def _end_as_driver_said(self) -> None:
         self.exit_code = self.driver_code
-        if self.cancel_asked:
+        if self.lease_over:
+            self.state, self.reason = "LOST", "its worker was out of touch with the relay"
+        elif self.cancel_asked:
             self.state, self.reason = "CANCELLED", "cancelled"
         else:
             self.state = "DONE" if self.driver_code == 0 else "FAILED"

@@ -128,10 +128,14 @@ class SubprocessLauncher:
 
     def poll(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         """See Launcher."""
-        return {id: self._look(id) for id in job_ids if id in self._children}
+        return {id: self._look(id) for id in job_ids}
 
     def _look(self, id: str) -> JobInfo:
-        code = self._children[id].poll()
+        child = self._children.get(id)
+        if child is None:
+            # A process that another relay has started ended with it.
+            return JobInfo(job_id=id, state="LOST", reason="its relay is gone", raw="gone")
+        code = child.poll()
         nodes = os.uname().nodename
         if code is None:
             return JobInfo(job_id=id, state="RUNNING", nodes=nodes)

@@ -40,7 +40,7 @@ PART_S = 30.0
 #: All ranks of a job are there, or the job cannot start.
 GATHER_S = 300.0
 #: Names that no `@fox.collab` function can have.
-INIT, FINAL, MODEL, FAILED = "@init", "@final", "@model", "@failed"
+INIT, FINAL, LEAVE, MODEL, FAILED = "@init", "@final", "@leave", "@model", "@failed"
 
 
 class Meeting(msgspec.Struct):

@@ -13,7 +13,7 @@ import msgspec
 
 
 class Fact(msgspec.Struct, omit_defaults=True):
-    """One line: `what` is submitting, submitted, refused or ended."""
+    """One line: `what` is submitting, submitted, ready, refused, ended, or listening (on `port`)."""
 
     what: str
     site: str
@@ -22,6 +22,18 @@ class Fact(msgspec.Struct, omit_defaults=True):
     job_id: str = ""
     job_name: str = ""
     state: str = ""
+    port: int = 0
+
+
+class LastAttempt(msgspec.Struct):
+    """Where a site's newest attempt stands, as far as the record tells."""
+
+    attempt: int
+    what: str
+    job_id: str = ""
+    job_name: str = ""
+    state: str = ""
+    was_ready: bool = False
 
 
 class RelayRecord:
@@ -30,11 +42,29 @@ class RelayRecord:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.path = Path(folder) / "relay.jsonl"
 
+    def mend(self) -> None:
+        """Take away a last line that a crash cut off, before more is written behind it."""
+        try:
+            text = self.path.read_bytes()
+        except FileNotFoundError:
+            return
+        whole = text.rfind(b"\n") + 1
+        if whole < len(text):
+            os.truncate(self.path, whole)
+
     def add(
-        self, what: str, site: str, attempt: int, *, job_id: str = "", job_name: str = "", state: str = ""
+        self,
+        what: str,
+        site: str = "",
+        attempt: int = 0,
+        *,
+        job_id: str = "",
+        job_name: str = "",
+        state: str = "",
+        port: int = 0,
     ) -> None:
         """Append a fact."""
-        fact = Fact(what, site, attempt, time.time(), job_id, job_name, state)
+        fact = Fact(what, site, attempt, time.time(), job_id, job_name, state, port)
         with self.path.open("ab") as file:
             file.write(msgspec.json.encode(fact) + b"\n")
             file.flush()
@@ -48,6 +78,24 @@ class RelayRecord:
             return []
         return [msgspec.json.decode(line, type=Fact) for line in lines[:-1]]
 
+    def port(self) -> int:
+        """Give the port on which the relay listened last, 0 if it never did."""
+        return next((fact.port for fact in reversed(self.facts()) if fact.what == "listening"), 0)
+
+    def last_attempts(self) -> dict[str, LastAttempt]:
+        """Give the newest attempt of each site that has one."""
+        last: dict[str, LastAttempt] = {}
+        for fact in self.facts():
+            if fact.what == "submitting":
+                last[fact.site] = LastAttempt(fact.attempt, fact.what, job_name=fact.job_name)
+            elif fact.what == "ready":
+                last[fact.site].was_ready = True
+            elif fact.what in ("submitted", "refused", "ended"):
+                one = last[fact.site]
+                one.what, one.state = fact.what, fact.state
+                one.job_id = fact.job_id or one.job_id
+        return last
+
     def open_names(self) -> list[str]:
         """Give the names of jobs of which nobody knows whether the scheduler took them."""
         names: dict[tuple[str, int], str] = {}
@@ -55,7 +103,7 @@ class RelayRecord:
             key = (fact.site, fact.attempt)
             if fact.what == "submitting":
                 names[key] = fact.job_name
-            else:
+            elif fact.what != "listening":
                 names.pop(key, None)
         return list(names.values())
 

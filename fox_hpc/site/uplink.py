@@ -18,9 +18,7 @@ from ..wire.keys import Keys, load_public
 from ..wire.link import Link
 from ..wire.probe import first_reachable
 from ..wire.zmq_link import ZmqIo
-
-#: The process was out of touch with its relay for longer than the lease allows.
-EXIT_LEASE = 5
+from .exit_codes import EXIT_LEASE
 
 
 class Uplink:
@@ -96,7 +94,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.005)
+        time.sleep(0.02)
     return True
 
 

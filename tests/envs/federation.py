@@ -66,6 +66,9 @@ class Server:
     def lose_site(self) -> Any:
         return fox.clients(min_success=2).kill_yourself()
 
+    def meet_at_file(self) -> Any:
+        return list(fox.clients.wait_for_file(str(fox.workspace / "go")))
+
     def hang(self) -> Any:
         return fox.clients.wait_until_told()
 
@@ -115,6 +118,13 @@ class Client:
         while not fox.is_aborted:
             threading.Event().wait(0.01)
         return True
+
+    @fox.collab
+    def wait_for_file(self, path: str) -> str:
+        (fox.workspace / "waiting").touch()
+        while not Path(path).exists():
+            threading.Event().wait(0.01)
+        return fox.site_name
 
     @fox.collab
     def kill_yourself(self) -> str:

@@ -97,7 +97,15 @@ def boom(site: str) -> tuple[str, dict[str, Any]]:
     return "RemoteError", facts
 
 
-KNOWN = ("ask_server", "boom", "kill_yourself", "train", "unsendable", "wait_until_told")
+KNOWN = (
+    "ask_server",
+    "boom",
+    "kill_yourself",
+    "train",
+    "unsendable",
+    "wait_for_file",
+    "wait_until_told",
+)
 CANNOT = (
     "a value of type {} cannot travel; plain values, numpy arrays, torch tensors, FLModel and dataclasses "
     "decorated with @fox_hpc.register can"

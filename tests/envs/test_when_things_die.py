@@ -16,6 +16,7 @@ from federation import recipe
 
 from fox_hpc import ExecEnv, GroupError, HpcEnv, PocEnv, RunError, SiteLost
 from fox_hpc.envs.base import Run
+from fox_hpc.envs.deployment import RELAY_RESTARTS
 from fox_hpc.site.relay_record import RelayRecord
 
 HERE = Path(__file__).parent
@@ -71,20 +72,41 @@ def test_a_worker_that_is_killed_fails_the_call_with_how_its_job_ended(env: Exec
     assert run.status == "FAILED"
 
 
-def test_a_relay_that_is_killed_ends_the_run_and_its_jobs(env: ExecEnv, tmp_path: Path):
-    run = recipe("hang").execute(env)
+def relay_of(run: Run) -> psutil.Process:
+    return next(p for p in processes_of(run.workspace) if "fox_hpc.site.relay" in p.cmdline())
+
+
+def test_a_relay_that_is_killed_is_followed_by_one_that_takes_up_the_open_call(env: ExecEnv):
+    run = recipe("meet_at_file").execute(env)
     wait_for(lambda: sites_wait(run.workspace))
-    relay = next(p for p in processes_of(run.workspace) if "fox_hpc.site.relay" in p.cmdline())
-    relay.kill()
+    jobs = {site: record.job_id for site, record in run.record().sites.items()}
+    relay_of(run).kill()
+    (run.workspace / "go").touch()
+
+    assert run.result(60) == ["site-1", "site-2"]
+    assert "the relay was killed by signal 9" in " ".join(run.record().notices)
+    after = {site: record.job_id for site, record in run.record().sites.items()}
+    # A scheduler's jobs outlive the relay; processes that it started itself end with it.
+    assert (after == jobs) == (run.record().env == "hpc")
+    wait_for(lambda: not processes_of(run.workspace), 30)
+
+
+def test_a_relay_that_is_killed_over_and_over_ends_the_run_and_its_jobs(env: ExecEnv):
+    run = recipe("hang").execute(env)
+    for _ in range(RELAY_RESTARTS + 1):
+        wait_for(lambda: [p for p in processes_of(run.workspace) if "fox_hpc.site.relay" in p.cmdline()])
+        relay_of(run).kill()
 
     with pytest.raises(RunError, match="the relay ended with exit code -9"):
         run.result(60)
-    wait_for(lambda: not processes_of(run.workspace), 30)
+    wait_for(lambda: not processes_of(run.workspace), 60)
 
 
 def start_alone(kind: str, folder: Path) -> tuple[subprocess.Popen[bytes], Path]:
     """Start a run in a process of its own, and wait until its sites are in a call."""
     code = (
+        # A test run in the background of a shell ignores SIGINT, and hands that on.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys; sys.path.insert(0, sys.argv[1]);"
         "from federation import recipe; from fox_hpc import PocEnv, HpcEnv;"
         "kind, folder = sys.argv[2:];"

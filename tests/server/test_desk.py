@@ -16,7 +16,7 @@ from fox_hpc.server.desk import News, SiteDesk
 from fox_hpc.wire import channel, codec, envelope
 from fox_hpc.wire.memory_link import MemoryIo, MemoryLink
 
-NEWS = News("site-1", "slurm", "7", 1, "RUNNING", False, "", "node1", None, "/logs", "", "")
+NEWS = News("site-1", "slurm", "7", 1, "RUNNING", False, "", "node1", None, "/logs", "", False, "")
 
 
 class Relay:
@@ -98,7 +98,7 @@ def test_open_and_later_calls_fail_with_how_the_job_ended(setup: Setup):
     setup.say("ready", channel.WORKER, {})
     pending = setup.desk.cell.start(Call("train"), ["site-1"])[0]
     setup.relay.wait_for("call")
-    setup.tell(state="FAILED", exit_code=137, reason="NonZeroExitCode", stderr_tail="Killed")
+    setup.tell(state="FAILED", final=True, exit_code=137, reason="NonZeroExitCode", stderr_tail="Killed")
 
     for future in (pending.future, setup.desk.cell.start(Call("train"), ["site-1"])[0].future):
         error = future.exception(5)
@@ -145,6 +145,6 @@ def test_a_relay_cannot_speak_for_a_site_of_another(setup: Setup):
 
 def test_the_end_is_reached_when_every_job_has_ended(setup: Setup):
     assert not setup.desk.wait_ended(0)
-    setup.tell(state="DONE")
+    setup.tell(state="DONE", final=True)
 
     assert setup.desk.wait_ended(5)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import pytest
+
 from fox_hpc.hpc.dialect import JobInfo
-from fox_hpc.site.jobs import CONFIRM_S, SiteJob
+from fox_hpc.site.exit_codes import EXIT_NO_START
+from fox_hpc.site.jobs import CONFIRM_S, SiteJob, worth_another
 
 POLL_S = 30.0
 
@@ -15,10 +18,56 @@ def submitted() -> SiteJob:
 def test_states_only_move_forward():
     job = submitted()
     job.observe(JobInfo("7", "RUNNING", nodes="node1"), 1.0, POLL_S)
+    job.ready = True
     job.observe(JobInfo("7", "PENDING"), 2.0, POLL_S)
 
     assert job.state == "RUNNING"
     assert job.nodes == "node1"
+
+
+def test_a_job_that_waits_again_after_its_worker_went_was_put_back_by_the_scheduler():
+    job = submitted()
+    job.observe(JobInfo("7", "RUNNING", nodes="node1"), 1.0, POLL_S)
+    job.driver_ended, job.driver_code = 1.5, 143
+
+    assert job.observe(JobInfo("7", "PENDING", reason="BeginTime"), 2.0, POLL_S)
+    assert (job.state, job.requeues, job.driver_ended) == ("PENDING", 1, None)
+
+
+@pytest.mark.parametrize(
+    ("state", "driver_code", "fruitless", "again"),
+    [
+        ("PREEMPTED", 143, 1, True),
+        ("TIMEOUT", 143, 2, True),
+        ("LOST", None, 1, True),
+        ("DONE", 0, 1, True),  # its time was up before the run was over
+        ("FAILED", 1, 1, False),
+        ("CANCELLED", 143, 1, False),
+        ("TIMEOUT", EXIT_NO_START, 1, False),
+        ("PREEMPTED", 143, 3, False),
+    ],
+)
+def test_what_was_taken_away_is_tried_again_within_the_budget(state, driver_code, fruitless, again):
+    job = submitted()
+    job.state, job.driver_code = state, driver_code
+
+    assert worth_another(job, fruitless, max_attempts=3) is again
+
+
+def test_a_job_that_somebody_cancelled_is_not_tried_again():
+    job = submitted()
+    job.state, job.cancel_asked = "TIMEOUT", True
+
+    assert not worth_another(job, 1, max_attempts=3)
+
+
+def test_a_job_whose_lease_ran_out_is_lost_and_tried_again():
+    job = submitted()
+    job.lease_over = job.cancel_asked = True
+    job.observe(JobInfo("7", "CANCELLED"), 6.0, POLL_S)
+
+    assert job.state == "LOST"
+    assert worth_another(job, 1, max_attempts=3)
 
 
 def test_no_answer_is_no_information():

@@ -1,0 +1,279 @@
+"""JobKeeper: submits a relay's jobs, watches them, submits again what a scheduler took away, and ends them.
+
+It runs on the relay's main thread, since a scheduler's commands may take long. What it believes of a
+job is a SiteJob; what it does is written down first, so that a relay that was killed goes on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from ..errors import SchedulerError, SubmitError
+from ..hpc.resources import HpcConfig
+from ..spec import RunSpec
+from .jobs import SiteJob, backoff_s, worth_another
+from .launcher import Launcher, attempt_folder, job_name
+from .relay_record import RelayRecord
+from .words import forget_words, read_ended
+
+log = logging.getLogger(__name__)
+
+#: How long a relay that ends tries to see its jobs end.
+GIVE_UP_S = 20.0
+#: Between two looks for the driver's last word, while a job is thought to have ended …
+_QUICK_S = 0.2
+#: … and the longest sleep of a relay that watches nothing.
+_IDLE_S = 5.0
+#: A look at the queue that took longer than this makes the next ones rarer.
+_SLOW_S = 5.0
+#: A submission that was under way when its relay died is looked for once more after this.
+_SETTLE_S = 2.0
+
+
+class Mouth(Protocol):
+    """What a keeper needs of its relay; called on the main thread."""
+
+    def submit(self, site: str, attempt: int) -> str:
+        """Start one attempt's job and return its id; raises SubmitError."""
+
+    def tell(self, job: SiteJob, *, final: bool, refused: str = "") -> None:
+        """Tell the server what became of a job."""
+
+    def let_finish(self, site: str) -> None:
+        """Ask a site's worker to end by itself."""
+
+
+class JobKeeper:
+    """All jobs of one relay."""
+
+    def __init__(self, spec: RunSpec, launcher: Launcher, record: RelayRecord, mouth: Mouth) -> None:
+        self.spec = spec
+        self._left = record.last_attempts()
+        self.jobs = {site.name: self._restored(site.name) for site in spec.sites}
+        self._launcher, self._record, self._mouth = launcher, record, mouth
+        self._configs = {s.name: HpcConfig.from_mapping(s.hpc) for s in spec.sites}
+        self._todo: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._final: set[str] = set()
+        self._finishing: set[str] = set()
+        self._fruitless = dict.fromkeys(self.jobs, 0)
+        self._uncancelled: set[str] = set()
+        self._over: float | None = None
+        self._noted: set[tuple[str, int]] = set()
+        self._poll_s = spec.poll_s
+
+    def __repr__(self) -> str:
+        states = ", ".join(f"{site} {job.state}" for site, job in self.jobs.items())
+        return f"<JobKeeper {self.spec.run} · {states}>"
+
+    def later(self, action: Callable[[], None]) -> None:
+        """Do something on the main thread; callable from any thread and from a signal handler."""
+        self._todo.put(action)
+
+    def run(self) -> None:
+        """Keep the jobs until `stop` was called and all have ended."""
+        self._adopt()
+        while not self._may_go():
+            try:
+                self._todo.get(timeout=self._idle_s())()
+            except queue.Empty:
+                self._watch()
+
+    def _may_go(self) -> bool:
+        if self._over is None:
+            return False
+        # Jobs that a scheduler out of reach cannot cancel end by themselves: their lease is not renewed.
+        return len(self._final) == len(self.jobs) or time.monotonic() > self._over + GIVE_UP_S
+
+    def _idle_s(self) -> float:
+        """Say how long there is nothing to do: a relay on a login node should sleep."""
+        if self._over is not None or any(job.watched and job.suspect for job in self.jobs.values()):
+            return _QUICK_S
+        now = time.monotonic()
+        waits = [job.next_look - now for job in self.jobs.values() if job.watched or job.state == "NEW"]
+        return max(0.0, min(waits, default=_IDLE_S))
+
+    def _restored(self, site: str) -> SiteJob:
+        """Take up what an earlier relay of this run has left; workers may come back from now on."""
+        last = self._left.get(site)
+        if last is None:
+            return SiteJob(site)
+        job = SiteJob(site, last.attempt)
+        if last.what == "submitted":
+            log.info("%s: job %s is adopted", site, last.job_id)
+            job.submitted(last.job_id, time.monotonic())
+            job.lost_touch = time.monotonic() if last.was_ready else None
+        elif last.what in ("ended", "refused"):
+            job.state, job.job_id = last.state or "FAILED", last.job_id
+        return job
+
+    def _adopt(self) -> None:
+        """Settle what was in the middle of something when the earlier relay ended."""
+        for site, last in self._left.items():
+            job = self.jobs[site]
+            if last.what == "submitting":
+                self._reconcile(job, last.job_name)
+            elif job.ended:
+                self._ended(job)
+
+    def _reconcile(self, job: SiteJob, name: str) -> None:
+        """Learn whether a submission went through of which the relay did not live to hear."""
+        for pause_s in (_SETTLE_S, 0.0):
+            found = self._find(name)
+            if found:
+                log.info("%s: job %s, found by its name, is adopted", job.site, found[0])
+                self._record.add("submitted", job.site, job.attempt, job_id=found[0])
+                job.submitted(found[0], time.monotonic())
+                return
+            # The command that submits may have outlived the relay that started it.
+            time.sleep(pause_s)
+
+    def _find(self, name: str) -> list[str]:
+        while True:
+            try:
+                return self._launcher.find(name)
+            except SchedulerError as error:
+                # Submitting once more without knowing could double the job.
+                log.warning("whether job %s was taken is not known yet: %s", name, error)
+                time.sleep(_SLOW_S)
+
+    def note_ready(self, site: str, attempt: int) -> None:
+        """Write down that a worker holds a site's lease."""
+        if (site, attempt) not in self._noted:
+            self._noted.add((site, attempt))
+            self._record.add("ready", site, attempt)
+
+    def _watch(self) -> None:
+        now = time.monotonic()
+        for job in self.jobs.values():
+            if job.state == "NEW" and job.next_look <= now and job.site not in self._final:
+                self._submit(job)
+            if job.watched and job.suspect:
+                self._read_driver(job, now)
+        if any(job.watched and job.next_look <= now for job in self.jobs.values()):
+            self._look()
+
+    def _submit(self, job: SiteJob) -> None:
+        site = job.site
+        name = job_name(self.spec, site, job.attempt)
+        self._record.add("submitting", site, job.attempt, job_name=name)
+        try:
+            job_id = self._mouth.submit(site, job.attempt)
+        except SchedulerError as error:
+            # What may have been taken all the same keeps its open line, and is looked for by its name.
+            if not (isinstance(error, SubmitError) and error.transient):
+                self._record.add("refused", site, job.attempt)
+            job.state = "FAILED"
+            job.reason = f"{error}\n({site} asked for {self._configs[site].asked()})"
+            self._final.add(site)
+            self._mouth.tell(job, final=True, refused=job.reason)
+            return
+        self._record.add("submitted", site, job.attempt, job_id=job_id)
+        job.submitted(job_id, time.monotonic())
+        self._mouth.tell(job, final=False)
+
+    def _look(self) -> None:
+        """Ask for all jobs at once: that costs the scheduler no more than to ask for one."""
+        for site in list(self._uncancelled):
+            self.cancel(site)
+        watched = [job for job in self.jobs.values() if job.watched]
+        began = time.monotonic()
+        answers = self._launcher.poll([job.job_id for job in watched])
+        now = time.monotonic()
+        slow = now - began > _SLOW_S
+        self._poll_s = min(self._poll_s * 2, self.spec.poll_s * 10) if slow else self.spec.poll_s
+        for job in watched:
+            info = answers.get(job.job_id)
+            if info is not None and info.state == "LOST":
+                self._read_driver(job, now)
+            before = job.requeues
+            if job.observe(info, now, self._poll_s):
+                if job.requeues > before:
+                    forget_words(self._folder(job))
+                self._changed(job)
+            elif job.lost_touch is not None and now - job.lost_touch > self.spec.lease_s:
+                self._out_of_touch(job)
+
+    def _out_of_touch(self, job: SiteJob) -> None:
+        if not job.lease_over:
+            job.lease_over = True
+            job.reason = f"its worker was out of touch for {self.spec.lease_s:g} s"
+            self.cancel(job.site)
+
+    def _read_driver(self, job: SiteJob, now: float) -> None:
+        if job.driver_ended is None:
+            word = read_ended(self._folder(job))
+            if word is not None:
+                job.driver_ended, job.driver_code = now, word.exit_code
+                job.suspected(now)
+
+    def _folder(self, job: SiteJob) -> Path:
+        return attempt_folder(self.spec.folder, job.site, job.attempt)
+
+    def _changed(self, job: SiteJob) -> None:
+        log.info("%s job %s is %s %s", job.site, job.job_id, job.state, job.reason)
+        if job.ended:
+            self._record.add("ended", job.site, job.attempt, job_id=job.job_id, state=job.state)
+            self._ended(job)
+        else:
+            self._mouth.tell(job, final=False)
+
+    def _ended(self, job: SiteJob) -> None:
+        """Decide what follows from a job's end: nothing more, or another attempt."""
+        job.ready = False
+        site = job.site
+        self._fruitless[site] = 0 if job.answered_calls else self._fruitless[site] + 1
+        wanted = self._over is None and site not in self._finishing
+        budget = getattr(self._configs[site], "max_attempts", 3)
+        again = wanted and worth_another(job, self._fruitless[site], budget)
+        if not again:
+            self._final.add(site)
+        self._mouth.tell(job, final=not again)
+        if again:
+            following = SiteJob(site, job.attempt + 1)
+            following.next_look = time.monotonic() + backoff_s(self._fruitless[site], self._poll_s)
+            log.info("%s: attempt %d follows", site, following.attempt)
+            self.jobs[site] = following
+
+    def finish(self, site: str) -> None:
+        """The run is over: a worker that serves ends by itself, any other job is cancelled."""
+        self._finishing.add(site)
+        if self.jobs[site].ready:
+            self._mouth.let_finish(site)
+        else:
+            self.cancel(site)
+
+    def cancel(self, site: str) -> None:
+        """End a site's job, and submit no other."""
+        job = self.jobs[site]
+        if not job.lease_over:
+            self._finishing.add(site)
+        if job.state == "NEW":
+            job.state = "CANCELLED"
+            self._final.add(site)
+            self._mouth.tell(job, final=True)
+        elif job.watched:
+            job.cancel_asked = True
+            job.suspected(time.monotonic())
+            try:
+                self._launcher.cancel([job.job_id])
+                self._uncancelled.discard(site)
+            except SchedulerError as error:
+                self._uncancelled.add(site)
+                log.warning("job %s of %s could not be cancelled: %s", job.job_id, site, error)
+
+    def stop(self) -> None:
+        """End: cancel every job that has not ended."""
+        self._over = self._over or time.monotonic()
+        for site in self.jobs:
+            if site not in self._final:
+                self.cancel(site)
+
+    def tell_all(self) -> None:
+        """Tell the server what is known of every job."""
+        for site, job in self.jobs.items():
+            self._mouth.tell(job, final=site in self._final)

@@ -1,0 +1,174 @@
+"""Rank: what one process of a site has, whichever way user code runs in it."""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cloudpickle
+
+from ..api import context as api_context
+from ..api.app import ClientApp
+from ..api.backend import Backend
+from ..api.client_api import FoxClientAPI
+from ..api.context import Context
+from ..call import Call, Fault, Reply
+from ..environment import RankEnv, WorkerEnv
+from ..metric import Point
+from ..spec import load_spec
+from ..wire import codec
+from ..wire.cell import Incoming
+from ..wire.keys import load_keys
+from ..wire.zmq_link import ZmqIo
+from .exit_codes import EXIT_RANKS
+from .patience import Patience
+from .ranks import FINAL, INIT, LEAVE, OnlyRankZero, RankFollower, RankLead
+from .uplink import Uplink, pack_points, wait_until
+
+
+class Rank:
+    """One rank of a site: its app, its links, and what happens when ranks fall out of step."""
+
+    def __init__(self, worker: WorkerEnv, ranks: RankEnv, module: str | None) -> None:
+        self.worker, self.ranks, self.module = worker, ranks, module
+        self.spec = load_spec(worker.run_dir)
+        sys.path[:0] = [path for path in self.spec.code_path if path not in sys.path]
+        self.folder = Path(worker.run_dir) / "sites" / worker.site_name / f"attempt-{worker.attempt}"
+        with (Path(worker.run_dir) / "client.pkl").open("rb") as file:
+            self.app = ClientApp(cloudpickle.load(file)).make_client_app()
+        self.patience = Patience(self.folder, worker.soft_deadline)
+        self.io = ZmqIo()
+        self.up: Uplink | None = None
+        self.lead: RankLead | None = None
+        self.follower: RankFollower | None = None
+
+    def __repr__(self) -> str:
+        which = f"{self.worker.site_name} rank {self.ranks.rank} of {self.ranks.world_size}"
+        return f"<{type(self).__name__} {which}>"
+
+    def connect(self) -> None:
+        """Find the relay, or rank 0, and let user code know where it runs."""
+        site, rank, world = self.worker.site_name, self.ranks.rank, self.ranks.world_size
+        keys = load_keys(Path(self.worker.keys_dir), site)
+        if rank == 0:
+            self.up = Uplink(self.io, self.worker, keys, self.spec.lease_s)
+            if world > 1:
+                self.lead = RankLead(
+                    self.io,
+                    keys,
+                    site,
+                    world,
+                    self.folder,
+                    on_log=lambda frames: self.uplink().track_frames(codec.decode(frames)),
+                    on_failed=self.give_up,
+                )
+                self.lead.gather()
+        else:
+            self.follower = RankFollower(
+                self.io, keys, site, rank, world, self.folder, on_orphaned=self._orphaned
+            )
+        api_context.set_default(self._make_context())
+
+    def _make_context(self) -> Context:
+        api = self.app.obj if isinstance(self.app.obj, FoxClientAPI) else None
+        share = self.lead or self.follower
+        if api is not None and share is not None and api.training_func is None:
+            api.share_with(share)
+        backend: Backend = self.up.cell if self.up is not None else OnlyRankZero()
+        return Context(
+            site_name=self.worker.site_name,
+            sites=tuple(site.name for site in self.spec.sites),
+            backend=backend,
+            min_clients=self.spec.min_clients,
+            workspace=self.folder,
+            time_left=self.patience.left,
+            track=self._track,
+            client_api=api,
+        )
+
+    def _track(self, points: Sequence[Point]) -> None:
+        if self.up is not None:
+            self.up.track(points)
+        elif self.follower is not None:
+            self.follower.log(pack_points(points))
+
+    def next_call(self, up: Uplink) -> Incoming | None:
+        """Wait for the next call; None when the run is over, or this job's time."""
+        while not self.patience.over:
+            try:
+                return up.cell.take(timeout=self.patience.wait_s())
+            except queue.Empty:
+                continue
+        return None
+
+    def run_here(self, call: Call, incoming: Incoming | None) -> Reply:
+        """Run a call on this rank; what it raises becomes a fault."""
+        context = self._context_of(incoming)
+        try:
+            if call.func == INIT:
+                self.app.run_init(context)
+            elif call.func == FINAL:
+                self.app.run_final(context)
+            elif call.func == LEAVE:
+                return Reply()
+            else:
+                return Reply(self.app.invoke(call, context))
+        except Exception as error:
+            return Reply(fault=self.fault_of(error))
+        return Reply()
+
+    def _context_of(self, incoming: Incoming | None) -> Context:
+        context = api_context.current()
+        if incoming is None:
+            return context
+        over: Callable[[], bool] = self.up.over.is_set if self.up is not None else bool
+        cancelled = incoming.cancelled.is_set
+        return replace(context, is_aborted=lambda: cancelled() or over())
+
+    def fault_of(self, error: BaseException) -> Fault:
+        """Describe what user code raised on this rank."""
+        return Fault.from_exception(error, rank=self.ranks.rank, host=socket.gethostname())
+
+    def _orphaned(self) -> None:
+        say(f"rank 0 of {self.worker.site_name} is gone: rank {self.ranks.rank} ends too")
+        os._exit(EXIT_RANKS)
+
+    # When ranks fall out of step; not on the main thread, which may be inside a collective.
+
+    def give_up(self, fault: Fault) -> None:
+        """End the job, from any thread."""
+        threading.Thread(target=self.end_job, args=(fault,), name="fox-end", daemon=True).start()
+
+    def end_job(self, fault: Fault) -> None:
+        """Answer what is open with the fault and end this process, and so the job."""
+        up = self.uplink()
+        # A rank may fail before the first call has come: then that call is answered with it.
+        up.ready(self.ranks.world_size)
+        wait_until(lambda: bool(up.cell.running()), 5.0)
+        say(f"rank {fault.rank} on {fault.host} failed, this job ends:\n{fault.traceback or fault.message}")
+        for incoming in up.cell.running():
+            up.cell.reply(incoming, Reply(fault=fault))
+        up.flush()
+        os._exit(EXIT_RANKS)
+
+    def part(self, up: Uplink) -> None:
+        """Leave, once every answer has arrived and the other ranks are done."""
+        up.flush()
+        if self.lead is not None:
+            self.lead.part()
+
+    def uplink(self) -> Uplink:
+        """Give the link upwards, which only rank 0 has."""
+        assert self.up is not None, "only rank 0 has a link to the relay"
+        return self.up
+
+
+def say(text: str) -> None:
+    """Tell something to whoever reads the job's stderr."""
+    print(f"fox-hpc: {text}", file=sys.stderr, flush=True)  # noqa: T201
