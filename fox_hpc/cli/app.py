@@ -20,7 +20,7 @@ Exit codes:
   0    done
   1    the run failed: its algorithm, or too many of its sites
   2    a wrong option, recipe or config
-  3    the scheduler refused the job, or cannot be used
+  3    the scheduler refused the job, or cannot be used; or doctor found a fault
   4    the run folder cannot be used, or there is no such run
   5    an optional package is missing
   130  cancelled by Ctrl-C (143: by SIGTERM, 129: by a lost terminal)"""

@@ -141,6 +141,7 @@ def _wait(jobs: list[Job], launcher: Launcher, deadline: float) -> None:
 
 def _write(folder: Path, sweep: Sweep) -> None:
     relay, record = RelayRecord(folder), sweep.record
+    relay.mend()
     open_sites = {job.attempt.site for job in sweep.jobs if not job.now}
     for job in sweep.jobs:
         each = job.attempt

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fox_hpc.cli.status import COLUMNS
 from fox_hpc.cli.times import SiteTimes, site_times
 from fox_hpc.record import RunRecord, SiteRecord, save_record
 from fox_hpc.site.relay_record import RelayRecord
@@ -88,7 +89,7 @@ def test_status_shows_how_long_a_site_waited_and_what_it_has_left(fox: Fox, run:
     done = fox("status")
     _, header, row = done.stdout.splitlines()
 
-    assert header.split() == "site scheduler job state nodes attempt queued for left heard does".split()
+    assert tuple(header.split()) == COLUMNS
     assert row.split()[:6] == ["site-1", "slurm", "4711", "RUNNING", "node[1-2]", "2"]
     assert row.split()[6] in ("0:29", "0:30")
     assert row.split()[8] == "1:00:00"
