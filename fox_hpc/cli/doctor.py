@@ -21,7 +21,6 @@ from ..hpc.dialect import Answer
 from ..hpc.probe import candidate_hosts
 from ..hpc.profile import Profile, load_profile
 from ..hpc.resources import HpcConfig
-from ..hpc.slurm import SlurmDialect
 from ..site.probe_job import our_version
 from . import checks, options
 from .checks import Check, Partition
@@ -35,7 +34,17 @@ from .signals import Interrupts
 COMMAND_S = 30.0
 KNOWN = ("slurm", "fake-slurm")
 #: What the examination's job takes from a profile: where it runs, and not how much it asks for.
-PLACE = ("partition", "account", "qos", "constraint", "directives", "prologue", "python", "container")
+PLACE = (
+    "partition",
+    "account",
+    "qos",
+    "constraint",
+    "directives",
+    "prologue",
+    "python",
+    "container",
+    "launcher",
+)
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -170,10 +179,9 @@ def _login_checks(examination: Examination, nodes: int) -> Iterator[Check]:
     yield checks.check_commands(paths, _run(checks.VERSION, environ))
     if paths["sinfo"]:
         examination.remembers_s = checks.read_min_job_age(_run(checks.CONFIG, environ))
-        query = SlurmDialect().record_query(["1"])
-        record = query.read(_run(query.command, environ))
-        examination.accounting = not record.problem
-        yield checks.check_accounting(record, examination.remembers_s)
+        sacct = _run(checks.ACCOUNTING, environ)
+        examination.accounting = not sacct.problem
+        yield checks.check_accounting(sacct, examination.remembers_s)
         sinfo = _run(checks.PARTITIONS, environ)
         partitions = checks.read_partitions(sinfo)
         wanted = examination.config.partition

@@ -12,7 +12,7 @@ from fox_hpc.cli.checks import Check, Partition, check_accounting, check_command
 from fox_hpc.cli.job_checks import check_job, check_reports
 from fox_hpc.cli.probing import Probed
 from fox_hpc.cli.recommend import poll_s, recommended, site_toml
-from fox_hpc.hpc.dialect import Answer, JobInfo, Reading
+from fox_hpc.hpc.dialect import Answer, JobInfo
 from fox_hpc.hpc.profile import read_profile
 from fox_hpc.site.probe_job import Report
 
@@ -162,9 +162,13 @@ def test_missing_commands_fail_and_a_missing_sacct_warns() -> None:
 
 
 def test_accounting_that_is_off_or_silent_is_a_warning() -> None:
-    assert check_accounting(Reading({}, {}), 300).level == "ok"
-    assert "300 s" in check_accounting(Reading({}, {}, "disabled", off=True), 300).advice
-    assert check_accounting(Reading({}, {}, "refused\nmore"), None).found == "no answer: refused"
+    good = Answer(checks.ACCOUNTING, 0, "", "")
+    off = replace(good, exit_code=1, stderr="Slurm accounting storage is disabled\n")
+
+    assert check_accounting(good, 300).level == "ok"
+    assert check_accounting(off, 300).found == "switched off at this site"
+    assert "300 s" in check_accounting(off, 300).advice
+    assert check_accounting(replace(off, stderr="refused\nmore"), None).found.endswith("1: refused")
 
 
 def test_how_long_squeue_remembers_is_read() -> None:
