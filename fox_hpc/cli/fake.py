@@ -20,7 +20,7 @@ def command() -> None:
 
 
 @command.command("up")
-@click.option("--dialect", type=click.Choice(["slurm"]), default="slurm", show_default=True)
+@click.option("--dialect", type=click.Choice(["slurm", "pbs", "lsf"]), default="slurm", show_default=True)
 @click.option("--nodes", type=click.IntRange(min=1), default=4, show_default=True, help="How many nodes.")
 @click.option("--cpus", type=click.IntRange(min=1), default=4, show_default=True, help="CPUs of each node.")
 @click.option("--gpus", type=click.IntRange(min=0), default=2, show_default=True, help="GPUs of each node.")

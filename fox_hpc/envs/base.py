@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import CallError, WorkspaceError
+from ..errors import CallError, RecipeError, WorkspaceError
 from ..recipe import FoxRecipe
 from ..record import RUN_ENDED, RunRecord, save_record
 from ..server.controller import FoxController
@@ -87,7 +87,25 @@ class ExecEnv(ABC):
 
     `deploy` promises that a wrong recipe or an unusable folder raises there and then, and that every
     other failure is the run's. An environment may run several recipes, also at the same time.
+
+    Args:
+        num_clients: how many sites there are; the recipe's `min_clients` by default.
+        workspace: the folder that run folders are made in, `fox_runs` by default.
+
+    Raises:
+        RecipeError: `num_clients` is not a positive number.
     """
+
+    def __init__(
+        self, num_clients: int | None = None, workspace: str | os.PathLike[str] | None = None
+    ) -> None:
+        if num_clients is not None and (isinstance(num_clients, bool) or num_clients < 1):
+            raise RecipeError(f"num_clients={num_clients!r}: a whole number from 1 on is right")
+        self.num_clients, self.workspace = num_clients, workspace
+        self._runs: list[Run] = []
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.num_clients or 'min_clients'} sites>"
 
     @abstractmethod
     def deploy(self, recipe: FoxRecipe) -> Run:
@@ -99,9 +117,17 @@ class ExecEnv(ABC):
             MissingExtra: an optional package is needed.
         """
 
-    @abstractmethod
     def stop(self) -> None:
         """Cancel the runs of this environment and wait until they have ended."""
+        for run in self._runs:
+            run.cancel()
+        for run in self._runs:
+            run.wait()
+
+    def _started(self, run: Run) -> Run:
+        self._runs = [one for one in self._runs if not one.wait(0)]
+        self._runs.append(run)
+        return run
 
 
 def make_run_folder(job_name: str, workspace: str | os.PathLike[str] | None = None) -> tuple[str, Path]:

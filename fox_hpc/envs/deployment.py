@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: Sites that were asked to end may take this long before their jobs are cancelled …
 FINISH_S = 60.0
+#: … after a failure only this long: whatever they still do is for nobody …
+FAILED_FINISH_S = 10.0
 #: … and cancelled jobs this long before their record is left to itself.
 CANCEL_S = 60.0
 #: A relay that is killed is started again this often in one run.
@@ -152,9 +154,10 @@ class Deployment:
     def _end_sites(self) -> None:
         if not self.controller.failed:
             hurry = self.controller.aborted
+            finish_s = FINISH_S if self.controller.succeeded else FAILED_FINISH_S
             self._desk.finish(cancel=hurry)
-            if not self._desk.wait_ended(CANCEL_S if hurry else FINISH_S) and not hurry:
-                self.controller.notice(f"sites had not ended after {FINISH_S:g} s: their jobs are cancelled")
+            if not self._desk.wait_ended(CANCEL_S if hurry else finish_s) and not hurry:
+                self.controller.notice(f"sites had not ended after {finish_s:g} s: their jobs are cancelled")
                 self._desk.finish(cancel=True)
                 self._desk.wait_ended(CANCEL_S)
         self._closing = True

@@ -17,9 +17,8 @@ from ..hpc.resources import HpcConfig
 from ..recipe import FoxRecipe
 from ..site.launcher import plan_job
 from ..spec import RunSpec, SiteSpec
-from .base import Run
+from .base import ExecEnv, Run
 from .deployment import Deployment, make_spec, new_folder
-from .poc import ProcessEnv
 
 SCHEDULERS = ("auto", "slurm", "fake-slurm")
 FAKE_NOTICE = "no scheduler answers here: using the local fake Slurm, on this machine only"
@@ -27,7 +26,7 @@ FAKE_NOTICE = "no scheduler answers here: using the local fake Slurm, on this ma
 _POLL_S = {"slurm": 30.0, "fake-slurm": 1.0}
 
 
-class HpcEnv(ProcessEnv):
+class HpcEnv(ExecEnv):
     """Runs each site as a batch job, watched by a relay process on this (login) node.
 
     Args:

@@ -13,7 +13,6 @@ from typing import Any
 from ..api.app import ClientApp
 from ..api.client_api import FoxClientAPI
 from ..api.context import Context, use
-from ..errors import RecipeError
 from ..hpc.resources import HpcConfig
 from ..recipe import FoxRecipe
 from ..record import RunRecord
@@ -30,23 +29,7 @@ __all__ = ["FoxSimulator", "SimBackend", "SimEnv"]
 
 
 class SimEnv(ExecEnv):
-    """Runs each site as one rank on a thread of this process; values and errors are those of real sites.
-
-    Args:
-        num_clients: how many sites there are; the recipe's `min_clients` by default.
-        workspace: the folder that run folders are made in, `fox_runs` by default.
-
-    Raises:
-        RecipeError: `num_clients` is not a positive number.
-    """
-
-    def __init__(
-        self, num_clients: int | None = None, workspace: str | os.PathLike[str] | None = None
-    ) -> None:
-        if num_clients is not None and (isinstance(num_clients, bool) or num_clients < 1):
-            raise RecipeError(f"num_clients={num_clients!r}: a whole number from 1 on is right")
-        self.num_clients, self.workspace = num_clients, workspace
-        self._runs: list[Run] = []
+    """Runs each site as one rank on a thread of this process; values and errors are those of real sites."""
 
     def deploy(self, recipe: FoxRecipe) -> Run:
         """Start the recipe on threads of this process."""
@@ -74,19 +57,7 @@ class SimEnv(ExecEnv):
                 "SimEnv runs each site as one rank in this process; run_cmd and hpc_config are not used"
             )
         controller.start()
-        self._runs = [run for run in self._runs if not run.wait(0)]
-        self._runs.append(Run(controller))
-        return self._runs[-1]
-
-    def stop(self) -> None:
-        """Cancel the runs of this environment and wait until they have ended."""
-        for run in self._runs:
-            run.cancel()
-        for run in self._runs:
-            run.wait()
-
-    def __repr__(self) -> str:
-        return f"<SimEnv {self.num_clients or 'min_clients'} sites>"
+        return self._started(Run(controller))
 
 
 class FoxSimulator:

@@ -56,6 +56,10 @@ def _converse(line: Line) -> int:
             return int(message["code"])
         if message.get("need") == "stdin":
             line.send({"stdin": sys.stdin.read()})
+        if "spawn" in message:
+            from fox_hpc.fake.pbs.launch import spawn
+
+            return spawn(line, message["spawn"])
         if "launch" in message:
             from fox_hpc.fake.launch import launch
 
@@ -63,6 +67,14 @@ def _converse(line: Line) -> int:
 
 
 def _no_controller(program: str) -> int:
+    if program[0] == "q" or program.startswith("pbs"):
+        from fox_hpc.fake.pbs.unreachable import say_unreachable
+
+        return say_unreachable(program, sys.argv[1:], os.environ.get(SPOOL, ""))
+    if program[0] == "b" or program.startswith(("ls", "js")):
+        from fox_hpc.fake.lsf.unreachable import say_unreachable as say_lsf_unreachable
+
+        return say_lsf_unreachable(program, os.environ.get(SPOOL, ""))
     words = "Unable to contact slurm controller (connect failure)"
     start = {
         "sbatch": "sbatch: error: Batch job submission failed",

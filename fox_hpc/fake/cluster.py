@@ -18,11 +18,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fox_hpc.fake import processes
+from fox_hpc.fake import processes, trouble
 from fox_hpc.fake.jobs import Config
 from fox_hpc.fake.line import SPOOL, connect
 
-PROGRAMS = {"slurm": ("sbatch", "squeue", "sacct", "scancel", "srun", "scontrol", "sinfo")}
+PROGRAMS = {
+    "slurm": ("sbatch", "squeue", "sacct", "scancel", "srun", "scontrol", "sinfo"),
+    "pbs": ("qsub", "qstat", "qdel", "qrerun", "qsig", "qhold", "qrls", "qalter", "qselect", "pbsdsh",
+            "pbs_tmrsh", "pbsnodes"),
+    "lsf": ("bsub", "bjobs", "bkill", "bhist", "brequeue", "bstop", "bresume", "bpeek", "bhosts", "lshosts",
+            "bqueues", "lsid", "badmin", "blaunch", "jsrun"),
+}  # fmt: skip
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 15.0
 _HOUSE = Path(__file__).resolve().parents[2]
@@ -118,6 +124,22 @@ class FakeCluster:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder = None
 
+    def trouble(self, **values: Any) -> None:
+        """Make things go wrong, or well again, from now on.
+
+        Names are the troubles of `Config` (query_delay_s, queries_fail_s, lost_submits, failed_submits,
+        frozen, broken_json), and `fail_node` and `restore_node` with a node's name. Raises ValueError for
+        another one.
+        """
+        words = [f"{name}={v if isinstance(v, str) else json.dumps(v)}" for name, v in values.items()]
+        line = connect(str(self.folder))
+        with line.socket:
+            line.send({"program": trouble.PROGRAM, "argv": words, "env": {}, "cwd": "/", "user": "",
+                       "uid": os.getuid()})  # fmt: skip
+            answer = line.receive()
+        if answer["code"]:
+            raise ValueError(answer["err"].strip())
+
     def __enter__(self) -> FakeCluster:
         return self.up()
 
@@ -156,9 +178,13 @@ class FakeCluster:
 
     def _write_programs(self) -> None:
         self.bin.mkdir(exist_ok=True)
-        for name in PROGRAMS[self.config.dialect]:
+        for name in (*PROGRAMS[self.config.dialect], trouble.PROGRAM):
             _write_executable(self.bin / name, _python_program(name))
         _write_executable(self.bin / "hostname", _hostname_program())
+        # For jobs that do not get the folder of all programs: a folder with what differs on a node.
+        node_bin = self.folder / "node_bin"
+        node_bin.mkdir(exist_ok=True)
+        _write_executable(node_bin / "hostname", _hostname_program())
 
 
 def _new_folder(wanted: str | os.PathLike[str] | None) -> Path:
@@ -190,8 +216,8 @@ def _hostname_program() -> str:
     real = shutil.which("hostname") or "uname"
     otherwise = f'exec {shlex.quote(real)} "$@"' if real != "uname" else "exec uname -n"
     return f"""#!/bin/sh
-case "${{SLURMD_NODENAME:+$*}}" in
-"" | -s | -f | --short | --fqdn | --long) [ -n "$SLURMD_NODENAME" ] && echo "$SLURMD_NODENAME" && exit 0 ;;
+case "$*" in
+"" | -s | -f | --short | --fqdn | --long) [ -n "$FOX_FAKE_NODE" ] && echo "$FOX_FAKE_NODE" && exit 0 ;;
 esac
 {otherwise}
 """

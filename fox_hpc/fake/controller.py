@@ -17,21 +17,37 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fox_hpc.fake import processes
+from fox_hpc.fake.control import AnswerLost, set_trouble
 from fox_hpc.fake.engine import Engine
 from fox_hpc.fake.jobs import Config
 from fox_hpc.fake.line import Line
 from fox_hpc.fake.loop import Loop
-from fox_hpc.fake.request import Refused, Request
+from fox_hpc.fake.lsf.face import LsfFace
+from fox_hpc.fake.pbs.face import PbsFace
+from fox_hpc.fake.request import Refused, Request, Session
+from fox_hpc.fake.runner import Face
 from fox_hpc.fake.slurm.face import SlurmFace
+from fox_hpc.fake.trouble import PROGRAM
 
 SOCKET_PATH_LIMIT = 100
 WRITE_STATE_EVERY_S = 0.2
-FACES = {"slurm": SlurmFace}
+FACES: dict[str, Callable[[Config, Path], Dialect]] = {"slurm": SlurmFace, "pbs": PbsFace, "lsf": LsfFace}
+LAUNCHERS = ("srun", "pbsdsh", "pbs_tmrsh", "blaunch", "jsrun")
+
+
+class Dialect(Face, Protocol):
+    """What the controller needs of a dialect."""
+
+    @property
+    def engine(self) -> Callable[[Config, Path, Loop, Face], Engine]: ...
+
+    @property
+    def programs(self) -> Mapping[str, Callable[[Engine, Request, Session], None]]: ...
 
 
 class Connection:
@@ -92,7 +108,7 @@ class Controller:
         self.config = Config.from_mapping(json.loads((folder / "config.json").read_text()))
         self.loop = Loop()
         self._face = FACES[self.config.dialect](self.config, folder)
-        self.engine = Engine(self.config, folder, self.loop, self._face)
+        self.engine: Engine = self._face.engine(self.config, folder, self.loop, self._face)
         self._written_at = 0.0
         self._socket_folder: str | None = None
 
@@ -125,10 +141,22 @@ class Controller:
         Connection(self.loop, sock, self._dispatch)
 
     def _dispatch(self, request: Request, session: Connection) -> None:
+        trouble = self.engine.trouble
+        if trouble.fails(request.program, self.engine.now()):
+            session.close()
+        elif delay_s := trouble.delay_s(request.program):
+            self.loop.later(delay_s, lambda: self._answer(request, session))
+        elif trouble.loses_answer(request.program):
+            self._answer(request, AnswerLost(session, trouble))
+        else:
+            self._answer(request, session)
+
+    def _answer(self, request: Request, session: Session) -> None:
         # A job may ask for its own end: whom it sent to ask must live to hear the answer.
-        self.engine.runner.spared = 0 if request.program == "srun" else request.pid
+        self.engine.runner.spared = 0 if request.program in LAUNCHERS else request.pid
         try:
-            self._face.programs[request.program](self.engine, request, session)
+            programs = {PROGRAM: set_trouble, **self._face.programs}
+            programs[request.program](self.engine, request, session)
         except Refused as refusal:
             session.reply(err=refusal.words and refusal.words + "\n", code=refusal.code)
         except Exception:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fox_hpc.fake import jobs as states
-from fox_hpc.fake.jobs import QUEUES, ArrayPart, Config, Job, Node, Queue, Run, Share, Step
+from fox_hpc.fake.jobs import ArrayPart, Config, Job, Node, Queue, Run, Share, Step
 from fox_hpc.fake.loop import Loop
 from fox_hpc.fake.runner import Face, Runner
 from fox_hpc.fake.schedule import Cluster, named, plan
+from fox_hpc.fake.trouble import Trouble
 
 FIRST_PRIORITY = 4294901760
 
@@ -30,10 +31,12 @@ class Engine:
             f"node{i}": Node(f"node{i}", config.cpus, config.gpus, config.mem_mb)
             for i in range(1, config.nodes + 1)
         }
-        self.queues: dict[str, Queue] = {queue.name: queue for queue in QUEUES}
+        self.queues: dict[str, Queue] = {queue.name: queue for queue in face.manners.queues}
+        self.manners = face.manners
         self.booted = loop.now()
         self.planned_nodes: list[str] = []
-        self.runner = Runner(self, face)
+        self.trouble = Trouble(config, self.booted)
+        self.runner = self.make_runner(face)
         self.changed = True
         # Ids from the clock: a new cluster does not meet the log files of an old one.
         self._next_id = config.first_job_id or int(time.time()) % 90_000_000 + 1000
@@ -43,6 +46,10 @@ class Engine:
         self._for_start: dict[int, Callable[[], None]] = {}
         self._for_room: dict[int, list[Callable[[], None]]] = {}
         self._past: dict[int, list[tuple[float, Job]]] = {}
+
+    def make_runner(self, face: Face) -> Runner:
+        """Give who starts and signals processes; a dialect may have its own."""
+        return Runner(self, face)
 
     def now(self) -> float:
         return self.loop.now()
@@ -85,6 +92,8 @@ class Engine:
         self.loop.soon(self._schedule)
 
     def _schedule(self) -> None:
+        if self.trouble.now.frozen:
+            return
         now = self.now()
         result = plan(self.cluster(), now)
         self.planned_nodes = result.planned_nodes
@@ -127,7 +136,7 @@ class Engine:
             self.loop.later(left + delay_s * scale, act)
 
         if job.warn:
-            number, target = job.warn.signal, "batch" if job.warn.batch_only else "steps"
+            number, target = job.warn.signal, "batch" if job.warn.batch_only else self.manners.warns
             at(max(0.0, job.limit_s - job.warn.lead_s), lambda: self.runner.signal(job, number, target))
         at(job.limit_s, lambda: self.end(job, states.TIMEOUT, "TimeLimit", note=" DUE TO TIME LIMIT"))
 
@@ -162,16 +171,17 @@ class Engine:
         if job.reason == "Preempted":
             return
         job.reason = "Preempted"
-        job.requeue_after_end = job.may_requeue
+        job.requeue_after_end = job.may_requeue and self.config.preempt_mode == "requeue"
         started = job.started
-        self.runner.signal(job, signal.SIGCONT, "steps")
-        self.runner.signal(job, signal.SIGTERM, "steps")
+        if self.manners.warns_of_preemption:
+            self.runner.signal(job, signal.SIGCONT, "steps")
+            self.runner.signal(job, signal.SIGTERM, "steps")
 
         def evict() -> None:
             if job.state == states.RUNNING and job.started == started:
                 self.end(job, states.PREEMPTED, "None", note=" DUE TO PREEMPTION")
 
-        self.loop.later(self.config.grace_s, evict)
+        self.loop.later(self.config.grace_s if self.manners.warns_of_preemption else 0, evict)
 
     def requeue(self, job: Job) -> None:
         """Put a running or ended job back into the queue."""
@@ -199,7 +209,7 @@ class Engine:
         """The node is gone, with all that ran on it."""
         node.down, node.reason = True, reason or "Not responding"
         hit = [j for j in self.jobs.values() if j.state == states.RUNNING and node.name in j.nodes]
-        for job in hit:
+        for job in hit if self.manners.speaks else ():
             self.runner.tell_steps(job, [f"srun: error: Node failure on {node.name}"])
         self.runner.kill_node(node.name)
         note = " DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS"
@@ -217,7 +227,7 @@ class Engine:
         job.state = states.COMPLETED if ok else states.FAILED
         job.reason = "None" if ok else "JobLaunchFailure" if number else "NonZeroExitCode"
         # A preempted job that ends by itself within its grace time has ended: it is not put back.
-        job.requeue_after_end = False
+        job.requeue_after_end = not number and code in job.requeue_codes
         job.completing, job.ended = True, self.now()
         self.note(job)
         self.changed = True

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
+from fox_hpc.fake.chunks import fit_chunks
 from fox_hpc.fake.jobs import Config, Job, Node, Share, Want
 
 
@@ -18,9 +20,11 @@ class Free:
     gpus: tuple[int, ...]
     idle: bool
 
-    def minus(self, share: Share) -> Free:
+    def minus(self, share: Share) -> Self:
         left = tuple(gpu for gpu in self.gpus if gpu not in share.gpus)
-        return Free(self.node, self.cpus - share.cpus, self.mem_mb - share.mem_mb, left, False)
+        return replace(
+            self, cpus=self.cpus - share.cpus, mem_mb=self.mem_mb - share.mem_mb, gpus=left, idle=False
+        )
 
 
 def free_nodes(nodes: Iterable[Node], jobs: Iterable[Job] = ()) -> dict[str, Free]:
@@ -39,6 +43,8 @@ def free_nodes(nodes: Iterable[Node], jobs: Iterable[Job] = ()) -> dict[str, Fre
 
 def fit(want: Want, free: Mapping[str, Free], config: Config) -> list[Share] | None:
     """Shares for the request, in node order, or None if it does not fit."""
+    if want.chunks:
+        return fit_chunks(want, free)
     room = {
         name: capacity
         for name, left in free.items()

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fox_hpc.fake.trouble import Troubles
+
 PENDING = "PENDING"
 RUNNING = "RUNNING"
 COMPLETED = "COMPLETED"
@@ -31,6 +33,10 @@ class Queue:
     tier: int = 10
     up: bool = True
     preemptable: bool = False
+    enabled: bool = True
+    """Whether it takes jobs at all; one that is not `up` takes them, and starts none."""
+    users: tuple[str, ...] = ()
+    """Who may use it; empty = everybody."""
 
 
 QUEUES = (
@@ -42,7 +48,7 @@ QUEUES = (
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Troubles):
     """How a fake cluster is made; the waits are shorter than a site's, so that tests end soon."""
 
     nodes: int = 4
@@ -62,10 +68,22 @@ class Config:
     grace_s: float = 0.5
     requeue_wait_s: float = 0.5
     min_job_age_s: float = 300.0
+    preempt_mode: str = "requeue"
+    """What happens to a job that must give way: requeue or cancel."""
+    node_fail_wait_s: float = 1.0
+    """How long a PBS job whose first node is gone still counts as running."""
+    cgroups: bool = False
+    """PBS: no process leaves its job by opening a session of its own; GPUs show in CUDA_VISIBLE_DEVICES."""
+    server_name: str = "pbs01"
+    """What job ids end in; plain tables cut a long one, and with it the ids."""
     time_scale: float = 1.0
     max_array_size: int = 1001
     first_job_id: int = 0
     temporary: bool = False
+    limit_wait_s: float = 10.0
+    """How long a job that was told of its time limit may go on, where the dialect gives it time."""
+    chatter: str = ""
+    """What a site's own hooks print before the answer to a submission."""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Config:
@@ -91,6 +109,17 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Chunk:
+    """One piece of a request made of several, which may differ; each lies on one node."""
+
+    cpus: int = 1
+    mem_mb: int = 0
+    gpus: int = 0
+    tasks: int = 1
+    host: str = ""
+
+
+@dataclass(frozen=True)
 class Want:
     """Resources asked for; 0 or empty = not said."""
 
@@ -108,6 +137,10 @@ class Want:
     exclusive: bool = False
     require: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    chunks: tuple[Chunk, ...] = ()
+    """If given, the request is these pieces, and only `spread` and `exclusive` are looked at beside them."""
+    spread: str = ""
+    """Where pieces go: `scatter` (each on a node of its own), `pack` (all on one node), or anywhere."""
 
 
 @dataclass(frozen=True)
@@ -236,6 +269,11 @@ class Job:
     next_step: int = 0
     runs: list[Run] = field(default_factory=list)
     requeue_after_end: bool = False
+    requeue_codes: tuple[int, ...] = ()
+    """Exit codes with which the job goes back into the queue by itself."""
+    pid: int = 0
+    details: Any = None
+    """What only the job's dialect knows of it; the engine does not look."""
 
     @property
     def nodes(self) -> list[str]:

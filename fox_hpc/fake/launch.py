@@ -29,6 +29,8 @@ def launch(line: Line, plan: dict[str, Any]) -> int:
 class _Launch:
     def __init__(self, line: Line, plan: dict[str, Any]) -> None:
         self._line, self._plan = line, plan
+        # Only srun reports on its step, and ends it in steps of its own; the others just pass signals on.
+        self._speaks = plan.get("speaks", True)
         self._tasks: dict[int, subprocess.Popen[bytes]] = {}
         self._ended: dict[int, int] = {}
         self._files: dict[str, IO[bytes]] = {}
@@ -82,7 +84,7 @@ class _Launch:
             )
         except OSError as error:
             node = task["node"]
-            _say(f"slurmstepd-{node}: error: execve(): {argv[0]}: {os.strerror(error.errno or 2)}")
+            self._say(f"slurmstepd-{node}: error: execve(): {argv[0]}: {os.strerror(error.errno or 2)}")
             self._note_end(task["rank"], error.errno or 2)
             return
         self._tasks[task["rank"]] = process
@@ -147,26 +149,26 @@ class _Launch:
 
     def _from_signals(self) -> None:
         for number in os.read(self._wakeup_read, 256):
-            if number in FORWARDED:
+            if number in FORWARDED or (not self._speaks and number in (signal.SIGINT, signal.SIGTERM)):
                 self._signal_tasks(number)
             elif number == signal.SIGTERM:
-                _say("srun: forcing job termination")
+                self._say("srun: forcing job termination")
                 self._abort()
             elif number == signal.SIGCONT:
-                _say("srun: got SIGCONT")
+                self._say("srun: got SIGCONT")
             elif number == signal.SIGINT:
                 self._interrupt()
 
     def _interrupt(self) -> None:
         """A second Ctrl-C within a second ends the step, as the first one says."""
         if time.monotonic() - self._interrupted_at < 1:
-            _say("srun: sending Ctrl-C to " + self._plan["step"])
+            self._say("srun: sending Ctrl-C to " + self._plan["step"])
             self._abort(signal.SIGINT)
             return
         self._interrupted_at = time.monotonic()
-        _say("srun: interrupt (one more within 1 sec to abort)")
+        self._say("srun: interrupt (one more within 1 sec to abort)")
         running = sorted(set(self._tasks) - set(self._ended))
-        _say(f"srun: {self._plan['step']} {_tasks(running)}: running")
+        self._say(f"srun: {self._plan['step']} {_tasks(running)}: running")
 
     def _from_controller(self) -> None:
         if not self._line.fill():
@@ -175,7 +177,7 @@ class _Launch:
             return
         while (message := self._line.buffered()) is not None:
             for text in message.get("say", ()):
-                _say(text)
+                self._say(text)
 
     def _abort(self, number: int = signal.SIGTERM) -> None:
         self._aborted = True
@@ -205,7 +207,7 @@ class _Launch:
 
     def _terminate(self) -> None:
         if not self._aborted and len(self._ended) < len(self._plan["tasks"]):
-            _say(f"srun: launch/slurm: _step_signal: Terminating {self._plan['step']}")
+            self._say(f"srun: launch/slurm: _step_signal: Terminating {self._plan['step']}")
             self._line.send({"terminate": True})
             self._aborted = True
 
@@ -235,9 +237,14 @@ class _Launch:
             if value:
                 groups.setdefault((task["node"], _ending(value)), []).append(task["rank"])
         for (node, ending), ranks in groups.items():
-            _say(f"srun: error: {node}: {_tasks(ranks)}: {ending}")
+            self._say(f"srun: error: {node}: {_tasks(ranks)}: {ending}")
         if any(value < 0 for value in self._ended.values()):
-            _say(f"srun: Force Terminated {self._plan['step']}")
+            self._say(f"srun: Force Terminated {self._plan['step']}")
+
+    def _say(self, text: str) -> None:
+        if self._speaks:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
 
 
 def _ending(returncode: int) -> str:
@@ -269,8 +276,3 @@ def _has_input() -> bool:
         return not os.path.samestat(os.fstat(0), os.stat(os.devnull))  # noqa: PTH116
     except OSError:
         return False
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()

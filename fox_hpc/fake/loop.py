@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+LONGEST_WAIT_S = 3600.0
+
 
 class Loop:
     """Calls back for readable files, ended children and timers, until `stop`."""
@@ -69,7 +71,8 @@ class Loop:
         callback()
 
     def _until_next_timer(self) -> float | None:
-        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+        # The kernel counts milliseconds in 32 bits: a limit of a month would be too long for it.
+        return min(LONGEST_WAIT_S, max(0.0, self._timers[0][0] - time.monotonic())) if self._timers else None
 
     def _run_timers(self) -> None:
         while self._timers and self._timers[0][0] <= time.monotonic():

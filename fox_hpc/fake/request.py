@@ -40,3 +40,6 @@ class Session(Protocol):
 
     def listen(self, on_message: Callable[[dict[str, Any]], None], on_close: Callable[[], None]) -> None:
         """What to do with what the program says next, and when it is gone."""
+
+    def close(self) -> None:
+        """Hang up without a word, as a scheduler that died would."""

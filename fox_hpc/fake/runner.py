@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from fox_hpc.fake import processes
 from fox_hpc.fake.jobs import COMPLETED, FAILED, LAUNCH_FAILED, RUNNING, Config, Job, Step
 from fox_hpc.fake.loop import Loop
+from fox_hpc.fake.manners import Manners
 
 LOOK_AGAIN_S = 0.03
 
@@ -45,6 +47,8 @@ class Launcher(Protocol):
 class Face(Protocol):
     """What a dialect adds to a job that starts."""
 
+    manners: Manners
+
     def environ(self, job: Job) -> dict[str, str]:
         """Give the environment of its script."""
 
@@ -60,6 +64,7 @@ class _Live:
     sessions: set[int] = field(default_factory=set)
     stderr: int = -1
     launchers: dict[int, Launcher] = field(default_factory=dict)
+    launcher_pids: dict[int, int] = field(default_factory=dict)
     kill_at: float = 0.0
     told_steps: bool = False
     own_ended: bool = False
@@ -86,7 +91,7 @@ class Runner:
         except OSError as error:
             self._could_not_start(job, error)
             return
-        live.pid = process.pid
+        live.pid = job.pid = process.pid
         live.sessions.add(process.pid)
         self._engine.loop.on_child(process.pid, lambda status: self._batch_ended(job, status, process))
 
@@ -126,7 +131,7 @@ class Runner:
 
     def _could_not_start(self, job: Job, error: OSError) -> None:
         code, number = (0, LAUNCH_FAILED) if isinstance(error, _NoOutput) else (error.errno or 2, 0)
-        if not isinstance(error, _NoOutput):
+        if not isinstance(error, _NoOutput) and self._face.manners.speaks:
             words = f"slurmstepd-{job.nodes[0]}: error: execve(): {error.filename}: {error.strerror}\n"
             self._write(job, words)
         self._own_ended(job, code, number)
@@ -139,7 +144,11 @@ class Runner:
 
     def _own_ended(self, job: Job, code: int, number: int) -> None:
         step = job.batch_step
-        self._live[job.id].own_ended = True
+        live = self._live[job.id]
+        live.own_ended = True
+        if live.kill_at:
+            # What its own process leaves behind has no more than the short wait.
+            live.kill_at = min(live.kill_at, self._engine.now() + self._engine.config.kill_wait_s)
         if step:
             _close(step, code, number, self._engine.now())
         self._engine.ended(job, code, number)
@@ -153,26 +162,35 @@ class Runner:
     def stop(self, job: Job, words: str) -> None:
         """TERM to everything, KILL after the wait; tells the job's error stream why."""
         live = self._live[job.id]
-        live.kill_at = self._engine.now() + self._engine.config.kill_wait_s
+        rounds, wait_s = self._face.manners.goodbye(job, self._engine.config)
+        live.kill_at = self._engine.now() + wait_s * len(rounds)
+        if self._face.manners.speaks:
+            self._announce(job, live, words)
+        live.told_steps = True
+        if not job.batch:
+            live.own_ended = True
+        self._send_round(job, live, rounds[0])
+        for number, signals in enumerate(rounds[1:], 1):
+            self._engine.loop.later(number * wait_s, partial(self._send_round, job, live, signals))
+        self._follow(job)
+
+    def _send_round(self, job: Job, live: _Live, signals: tuple[int, ...]) -> None:
+        if self._live.get(job.id) is live:
+            for number in signals:
+                self.signal(job, number, "full")
+
+    def _announce(self, job: Job, live: _Live, words: str) -> None:
         if job.batch:
             self._write(
                 job, f"slurmstepd-{job.nodes[0]}: error: *** JOB {job.id} ON {job.nodes[0]} {words} ***\n"
             )
-        for step in job.steps:
-            launcher = live.launchers.get(step.id)
-            if launcher:
-                name = f"{job.id}.{step.id}"
-                lines = [
-                    f"slurmstepd-{step.nodes[0]}: error: *** STEP {name} ON {step.nodes[0]} {words} ***",
-                    "srun: Job step aborted: Waiting up to 7 seconds for job step to finish.",
-                ]
-                launcher.tell({"say": lines})
-        live.told_steps = True
-        if not job.batch:
-            live.own_ended = True
-        self.signal(job, signal.SIGTERM, "full")
-        self.signal(job, signal.SIGCONT, "full")
-        self._follow(job)
+        for step in (step for step in job.steps if step.id in live.launchers):
+            node, name = step.nodes[0], f"{job.id}.{step.id}"
+            lines = [
+                f"slurmstepd-{node}: error: *** STEP {name} ON {node} {words} ***",
+                "srun: Job step aborted: Waiting up to 7 seconds for job step to finish.",
+            ]
+            live.launchers[step.id].tell({"say": lines})
 
     def tell_steps(self, job: Job, lines: list[str]) -> None:
         for launcher in list(self._live[job.id].launchers.values()):
@@ -181,14 +199,13 @@ class Runner:
     def signal(self, job: Job, number: int, target: str) -> None:
         """Signal `steps` (their processes only), `batch` (the batch shell alone) or `full` (all)."""
         live = self._live.get(job.id)
-        if live is None:
-            return
-        if target == "batch":
-            if live.pid and not live.own_ended:
+        if live is None or target == "batch":
+            if live and live.pid and not live.own_ended:
                 os.kill(live.pid, number)
             return
+        spared = {self.spared, *live.launcher_pids.values()}
         for process, step in self._processes(job):
-            if (target == "full" or step) and process.pid != self.spared:
+            if (target == "full" or step) and process.pid not in spared:
                 processes.send(process, number)
 
     def signal_step(self, job: Job, step: Step, number: int) -> bool:
@@ -204,8 +221,10 @@ class Runner:
         for process in processes.on_node(self.cluster, node):
             processes.send(process, signal.SIGKILL)
 
-    def add_step(self, job: Job, step: Step, launcher: Launcher) -> None:
+    def add_step(self, job: Job, step: Step, launcher: Launcher, pid: int = 0) -> None:
+        """Follow a step; signals to the job pass by the launcher `pid`, which would hand them on again."""
         self._live[job.id].launchers[step.id] = launcher
+        self._live[job.id].launcher_pids |= {step.id: pid} if pid else {}
 
     def add_sessions(self, job: Job, pids: list[int]) -> None:
         """Tasks that lead sessions of their own."""
@@ -219,9 +238,9 @@ class Runner:
             self._engine.note(job)
 
     def launcher_gone(self, job: Job, step: Step) -> None:
-        live = self._live.get(job.id)
-        if live:
+        if live := self._live.get(job.id):
             live.launchers.pop(step.id, None)
+            live.launcher_pids.pop(step.id, None)
 
     def _processes(self, job: Job) -> list[tuple[Any, str]]:
         return processes.of_job(self.cluster, job.id, self._live[job.id].sessions)

@@ -74,6 +74,8 @@ class FoxController:
         self._aborted, self._failed = threading.Event(), threading.Event()
         self._ended = threading.Event()
         self._asked = False
+        #: True once the algorithm has returned.
+        self.succeeded = False
         self._error: BaseException | None = None
         self._result: Any = None
         self._record = record
@@ -195,7 +197,9 @@ class FoxController:
                 raise RunCancelled(f"run {self._record.run} was cancelled")
             self.change(state="RUNNING")
             self.app.run_init(context)
-            return self.app.run_algo(context)
+            result = self.app.run_algo(context)
+            self.succeeded = True
+            return result
         finally:
             try:
                 self._close()

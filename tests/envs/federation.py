@@ -69,6 +69,15 @@ class Server:
     def meet_at_file(self) -> Any:
         return list(fox.clients.wait_for_file(str(fox.workspace / "go")))
 
+    def last_attempt(self) -> Any:
+        return list(fox.clients.work_from_attempt(2)), list(fox.clients.attempt())
+
+    def never(self) -> Any:
+        return list(fox.clients.work_from_attempt(99))
+
+    def in_time(self) -> Any:
+        return list(fox.clients.work_while_there_is_time()), list(fox.clients.attempt())
+
     def hang(self) -> Any:
         return fox.clients.wait_until_told()
 
@@ -125,6 +134,24 @@ class Client:
         while not Path(path).exists():
             threading.Event().wait(0.01)
         return fox.site_name
+
+    @fox.collab
+    def attempt(self) -> int:
+        return int(os.environ["FOX_ATTEMPT"]) + int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+
+    @fox.collab
+    def work_from_attempt(self, number: int) -> int:
+        if self.attempt() < number:
+            (fox.workspace / "waiting").touch()
+            while not fox.is_aborted:
+                threading.Event().wait(0.01)
+        return self.attempt()
+
+    @fox.collab
+    def work_while_there_is_time(self) -> int:
+        while fox.time_left() > 0:
+            threading.Event().wait(0.01)
+        return self.attempt()
 
     @fox.collab
     def kill_yourself(self) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from federation import recipe
+from federation import Client, recipe
 
-from fox_hpc import ExecEnv, HpcEnv, PocEnv, SimEnv
+from fox_hpc import ClientApp, ExecEnv, HpcEnv, PocEnv, SimEnv
 
 
 @pytest.fixture(params=["sim", "poc", "hpc"])
@@ -97,15 +97,7 @@ def boom(site: str) -> tuple[str, dict[str, Any]]:
     return "RemoteError", facts
 
 
-KNOWN = (
-    "ask_server",
-    "boom",
-    "kill_yourself",
-    "train",
-    "unsendable",
-    "wait_for_file",
-    "wait_until_told",
-)
+KNOWN = tuple(sorted(ClientApp(Client()).collab))
 CANNOT = (
     "a value of type {} cannot travel; plain values, numpy arrays, torch tensors, FLModel and dataclasses "
     "decorated with @fox_hpc.register can"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fox_hpc.fake.engine import Engine
 from fox_hpc.fake.jobs import Config, Job
+from fox_hpc.fake.manners import Manners
 from fox_hpc.fake.request import Request, Session
 from fox_hpc.fake.slurm.environ import batch_environment
 from fox_hpc.fake.slurm.patterns import expand_pattern, job_values
@@ -24,6 +25,8 @@ Program = Callable[[Engine, Request, Session], None]
 class SlurmFace:
     """What the controller and the runner need to know of the dialect."""
 
+    engine = Engine
+    manners = Manners()
     programs: Mapping[str, Program] = {
         "sbatch": sbatch, "squeue": squeue, "sacct": sacct, "scancel": scancel, "srun": srun,
         "scontrol": scontrol, "sinfo": sinfo,

@@ -169,8 +169,15 @@ def _short(options: Table, word: str, words: Iterator[str], found: dict[str, str
         _keep(found, name, value)
 
 
+#: The later of two such options counts.
+OPPOSITES = (("requeue", "no-requeue"),)
+
+
 def _keep(found: dict[str, str], name: str, value: str) -> None:
     many = name == "jobs" and value and found.get(name)
+    for one, other in OPPOSITES:
+        if name in (one, other):
+            found.pop(other if name == one else one, None)
     found[name] = f"{found[name]},{value}" if many else value
 
 

@@ -1,0 +1,1 @@
+"""The fake PBS: OpenPBS's programs over the engine."""

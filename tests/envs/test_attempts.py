@@ -1,0 +1,130 @@
+"""What a scheduler takes away is submitted again, and the open call goes to the next attempt."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from federation import recipe
+
+from fox_hpc import FoxRecipe, GroupError, HpcEnv, Run, SiteLost
+from fox_hpc.fake import FakeCluster
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
+    with FakeCluster(nodes=2, cpus=2, kill_wait_s=0.5, requeue_wait_s=0.2) as cluster:
+        for name, value in cluster.env.items():
+            monkeypatch.setenv(name, value)
+        yield cluster
+
+
+@pytest.fixture
+def execute(cluster: FakeCluster, tmp_path: Path) -> Callable[[FoxRecipe], Run]:
+    return lambda made: made.execute(HpcEnv(2, "slurm", tmp_path, poll_s=0.2))
+
+
+def slurm(*words: str) -> str:
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+
+
+def wait_for(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for did not come"
+        time.sleep(0.02)
+
+
+def both_wait(run: Run) -> bool:
+    return len(list(run.workspace.glob("sites/**/waiting"))) == 2
+
+
+def job_of(run: Run, site: str) -> str:
+    return run.record().sites[site].job_id
+
+
+def test_a_job_that_reaches_its_time_limit_is_followed_by_another_attempt(execute: Any):
+    run = execute(recipe("last_attempt", hpc_config={"time_limit": "0:00:03"}))
+
+    assert run.result(60) == ([2, 2], [2, 2])
+    assert {site.attempts for site in run.record().sites.values()} == {2}
+
+
+def test_attempts_that_bring_nothing_end_with_the_budget(execute: Any):
+    run = execute(recipe("never", hpc_config={"time_limit": "0:00:02"}))
+
+    with pytest.raises(GroupError) as raised:
+        run.result(60)
+    lost = next(iter(raised.value.failures.values()))
+    assert isinstance(lost, SiteLost)
+    assert lost.state == "TIMEOUT"
+    assert max(site.attempts for site in run.record().sites.values()) == 3
+
+
+def test_a_job_on_a_node_that_fails_is_followed_by_another_attempt(execute: Any):
+    run = execute(recipe("last_attempt", hpc_config={"cpus_per_node": 2}))
+    wait_for(lambda: both_wait(run))
+    for node in ("node1", "node2"):
+        slurm("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        slurm("scontrol", "update", f"nodename={node}", "state=resume")
+
+    assert run.result(60) == ([2, 2], [2, 2])
+
+
+def test_a_preempted_job_is_followed_by_another_attempt(execute: Any):
+    run = execute(recipe("last_attempt", hpc_config={"partition": "low", "cpus_per_node": 2}))
+    wait_for(lambda: both_wait(run))
+    slurm("sbatch", "-p", "batch", "-N2", "-c2", "-o", "/dev/null", "--wrap", "true")
+
+    assert run.result(60) == ([2, 2], [2, 2])
+
+
+def test_a_job_that_its_scheduler_puts_back_serves_the_call_again(execute: Any):
+    run = execute(recipe("last_attempt", hpc_config={"directives": ["--requeue"]}))
+    wait_for(lambda: both_wait(run))
+    jobs = [job_of(run, site) for site in ("site-1", "site-2")]
+    for job in jobs:
+        slurm("scontrol", "requeue", job)
+
+    assert run.result(60) == ([2, 2], [2, 2])
+    assert [job_of(run, site) for site in ("site-1", "site-2")] == jobs
+
+
+def test_a_job_that_an_administrator_cancels_is_lost_at_once(execute: Any):
+    run = execute(recipe("last_attempt"))
+    wait_for(lambda: both_wait(run))
+    slurm("scancel", job_of(run, "site-1"))
+
+    with pytest.raises(GroupError) as raised:
+        run.result(60)
+    lost = raised.value.failures["site-1"]
+    assert isinstance(lost, SiteLost)
+    assert lost.state == "CANCELLED"
+
+
+def test_a_site_that_stops_in_time_loses_nothing_and_goes_on_in_the_next_attempt(execute: Any):
+    limit = ["export FOX_TIME_LIMIT_S=3 FOX_SIGNAL_LEAD_S=1"]
+    run = execute(recipe("in_time", hpc_config={"prologue": limit}))
+
+    assert run.result(60) == ([1, 1], [2, 2])
+
+
+def test_a_warning_of_the_scheduler_tells_a_site_that_its_time_is_up(execute: Any):
+    run = execute(recipe("in_time"))
+    wait_for(lambda: all(site.ready for site in run.record().sites.values()))
+    for site in ("site-1", "site-2"):
+        slurm("scancel", "--batch", "--signal=USR2", job_of(run, site))
+
+    assert run.result(60) == ([1, 1], [2, 2])
+
+
+def test_nothing_is_left_in_the_queue(execute: Any):
+    execute(recipe("average")).result(60)
+
+    assert slurm("squeue", "-h") == ""
+    assert "FOX_FAKE_SPOOL" in os.environ
