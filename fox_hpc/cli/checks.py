@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..hpc.dialect import Answer
@@ -33,7 +33,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Partition:
-    """One partition, as `sinfo` tells of it; `limit` is Slurm's word, `infinite` included."""
+    """One partition, as `sinfo` tells of it.
+
+    Args:
+        limit: the longest time of a job, in Slurm's words (`1-00:00:00`, `infinite`).
+        broken: how many of its nodes are down, drained or out of touch.
+    """
 
     name: str
     default: bool
@@ -43,18 +48,19 @@ class Partition:
     cpus: str
     mem_mb: str
     gres: str
+    broken: int = 0
 
     def __str__(self) -> str:
-        size = f"{self.nodes} nodes of {self.cpus} CPUs, {self.mem_mb} MB" + (
-            f", {self.gres}" if self.gres else ""
-        )
-        return f"{self.name}{'*' if self.default else ''}: {size}, limit {self.limit}" + (
-            "" if self.up else ", down"
-        )
+        broken = f" ({self.broken} out of use)" if self.broken else ""
+        size = f"{self.nodes} nodes{broken} of {self.cpus} CPUs, {self.mem_mb} MB"
+        rest = [self.gres, f"limit {self.limit}", "" if self.up else "down"]
+        return ", ".join([f"{self.name}{'*' if self.default else ''}: {size}", *filter(None, rest)])
 
 
 #: Asks for what `read_partitions` reads: one line for each partition and kind of its nodes.
-PARTITIONS = ("sinfo", "-h", "-o", "%P|%a|%l|%D|%c|%m|%G")
+PARTITIONS = ("sinfo", "-h", "-o", "%P|%a|%l|%D|%c|%m|%G|%T")
+# sinfo(1), NODE STATE CODES; a star behind any state says that the node does not answer.
+_BROKEN = re.compile(r"down|drain|fail|maint|unknown|.*\*$")
 VERSION = ("sbatch", "--version")
 CONFIG = ("scontrol", "show", "config")
 #: Any job will do: one that sacct does not know is no error.
@@ -101,22 +107,17 @@ def read_partitions(answer: Answer) -> list[Partition]:
     found: dict[str, Partition] = {}
     for line in answer.stdout.splitlines():
         cells = [cell.strip() for cell in line.split("|")]
-        if len(cells) != 7 or not cells[3].isdigit():
+        if len(cells) != 8 or not cells[3].isdigit():
             continue
-        name, avail, limit, nodes, cpus, mem, gres = cells
+        name, avail, limit, nodes, cpus, mem, gres, state = cells
         key = name.rstrip("*")
-        known = found[key].nodes if key in found else 0
         gres = "" if gres == "(null)" else gres
-        first = found.get(key)
-        found[key] = Partition(
-            key,
-            name.endswith("*"),
-            avail == "up",
-            limit,
-            known + int(nodes),
-            first.cpus if first else cpus,
-            first.mem_mb if first else mem,
-            first.gres or gres if first else gres,
+        first = found.get(key) or Partition(key, name.endswith("*"), avail == "up", limit, 0, cpus, mem, gres)
+        found[key] = replace(
+            first,
+            nodes=first.nodes + int(nodes),
+            gres=first.gres or gres,
+            broken=first.broken + (int(nodes) if _BROKEN.match(state) else 0),
         )
     return list(found.values())
 
@@ -143,6 +144,9 @@ def check_partition(partitions: Sequence[Partition], wanted: str | None, nodes: 
     if chosen.nodes < nodes:
         advice = f"no job of {nodes} nodes can run there: --nodes {chosen.nodes}, or another of {names}"
         return Check("fail", "partitions", str(chosen), advice)
+    if chosen.nodes - chosen.broken < nodes:
+        advice = f"a job of {nodes} nodes waits until some are back: another of {names} may start it sooner"
+        return Check("warn", "partitions", str(chosen), advice)
     return Check("ok", "partitions", str(chosen))
 
 

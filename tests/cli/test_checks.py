@@ -19,7 +19,7 @@ from fox_hpc.site.probe_job import Report
 SINFO = Answer(
     checks.PARTITIONS,
     0,
-    "batch*|up|1-00:00:00|3|64|256000|(null)\nbatch*|up|1-00:00:00|1|128|512000|gpu:4\nold|down|infinite|9|8|1000|(null)\n",
+    "batch*|up|1-00:00:00|3|64|256000|(null)|idle\nbatch*|up|1-00:00:00|1|128|512000|gpu:4|mixed\nold|down|infinite|9|8|1000|(null)|drained\n",
     "",
 )
 GOOD = [
@@ -127,7 +127,7 @@ def test_a_failed_jobs_last_words_are_shown() -> None:
 def test_partitions_are_read_with_all_their_nodes() -> None:
     assert checks.read_partitions(SINFO) == [
         Partition("batch", True, True, "1-00:00:00", 4, "64", "256000", "gpu:4"),
-        Partition("old", False, False, "infinite", 9, "8", "1000", ""),
+        Partition("old", False, False, "infinite", 9, "8", "1000", "", 9),
     ]
 
 
@@ -136,7 +136,7 @@ def test_partitions_are_read_with_all_their_nodes() -> None:
     [
         (None, 2, "ok", "batch*: 4 nodes of 64 CPUs, 256000 MB, gpu:4, limit 1-00:00:00"),
         (None, 5, "fail", "batch*"),
-        ("old", 2, "fail", "old: 9 nodes of 8 CPUs, 1000 MB, limit infinite, down"),
+        ("old", 2, "fail", "old: 9 nodes (9 out of use) of 8 CPUs, 1000 MB, limit infinite, down"),
         ("new", 2, "fail", "there is no 'new'"),
     ],
 )
@@ -144,6 +144,14 @@ def test_a_partition_is_judged(wanted: str | None, nodes: int, level: str, words
     check = check_partition(checks.read_partitions(SINFO), wanted, nodes, SINFO)
 
     assert (check.level, check.found.startswith(words)) == (level, True)
+
+
+@pytest.mark.parametrize("state", ["down*", "drained", "idle*", "draining", "maint"])
+def test_nodes_that_are_out_of_use_are_a_warning(state: str) -> None:
+    answer = replace(SINFO, stdout=SINFO.stdout.replace("|idle", f"|{state}"))
+    check = check_partition(checks.read_partitions(answer), None, 2, answer)
+
+    assert (check.level, "4 nodes (3 out of use)" in check.found) == ("warn", True)
 
 
 def test_a_scheduler_that_does_not_answer_fails() -> None:
