@@ -1,4 +1,4 @@
-"""The command line: `fox-hpc submit | status | logs | cancel | fake`."""
+"""The command line: `fox-hpc submit | attach | status | doctor | …`; `app` lists all commands."""
 
 from __future__ import annotations
 

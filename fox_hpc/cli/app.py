@@ -20,7 +20,7 @@ Exit codes:
   0    done
   1    the run failed: its algorithm, or too many of its sites
   2    a wrong option, recipe or config
-  3    the scheduler refused the job, or cannot be used
+  3    the scheduler refused the job, or cannot be used; or doctor found a fault
   4    the run folder cannot be used, or there is no such run
   5    an optional package is missing
   130  cancelled by Ctrl-C (143: by SIGTERM, 129: by a lost terminal)"""
@@ -28,9 +28,13 @@ Exit codes:
 #: command → (module below this package, one line of help)
 COMMANDS = {
     "submit": ("submit", "Run a recipe and watch it until it ends."),
+    "render": ("render", "Print the jobs of a recipe: scripts and commands."),
     "status": ("status", "Show what is known of a run."),
     "logs": ("logs", "Print what a site's job wrote."),
+    "attach": ("attach", "Watch a run that is on, until it ends."),
     "cancel": ("cancel", "End a run and its jobs."),
+    "cleanup": ("cleanup", "End jobs that a dead run has left behind."),
+    "doctor": ("doctor", "Examine a cluster, and write its site.toml."),
     "fake": ("fake", "A scheduler for machines that have none."),
 }
 

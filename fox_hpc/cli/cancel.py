@@ -48,7 +48,7 @@ def command(run: str, timeout: float, workspace: Path) -> int:
 
 def _unreachable(record: RunRecord) -> str:
     if is_orphan(record):
-        return f"{orphan_sentence(record)}: nothing was cancelled"
+        return f"{orphan_sentence(record)}: nothing was cancelled; fox-hpc cleanup {record.folder} does that"
     return f"{record.run} runs on {record.host}: cancel it there"
 
 

@@ -62,7 +62,8 @@ def _follow(child: subprocess.Popen[bytes], folder: str, log: Path) -> int:
         return code
     click.echo(
         f"run     {record.run} ({record.state})\nfolder  {record.folder}\nlog     {log}\n"
-        f"see     fox-hpc status {record.folder}\nend     fox-hpc cancel {record.folder}"
+        f"watch   fox-hpc attach {record.folder}\nsee     fox-hpc status {record.folder}\n"
+        f"end     fox-hpc cancel {record.folder}"
     )
     return 0
 

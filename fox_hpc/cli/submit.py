@@ -13,7 +13,9 @@ import click
 from ..envs.base import ExecEnv, Run
 from ..errors import RunCancelled
 from ..recipe import FoxRecipe
+from . import options
 from .detach import start_detached
+from .ending import Ending, save_ending
 from .load import Loaded, load
 from .report import exit_code, say
 from .runs import json_line, outcome
@@ -30,12 +32,9 @@ LOOK_S = 0.2
 @click.option(
     "--env", type=click.Choice(["sim", "poc", "hpc"]), help="Where to run; the file's `env`, else hpc."
 )
-@click.option(
-    "--scheduler", type=click.Choice(["auto", "slurm", "fake-slurm"]), help="Whose jobs; implies --env hpc."
-)
-@click.option(
-    "--sites", type=click.IntRange(min=1), help="How many sites; the recipe's min_clients by default."
-)
+@options.scheduler
+@options.profile
+@options.sites
 @click.option("--workspace", metavar="DIR", help="Where run folders are made; fox_runs by default.")
 @click.option("--dry-run", is_flag=True, help="Print the jobs and what they ask for; start nothing.")
 @click.option(
@@ -72,12 +71,18 @@ def command(
 
 
 def make_env(
-    loaded: Loaded, env: str | None, scheduler: str | None, sites: int | None, workspace: str | None
+    loaded: Loaded,
+    env: str | None,
+    scheduler: str | None,
+    sites: int | None,
+    workspace: str | None,
+    profile: str | None = None,
 ) -> ExecEnv:
     """Make the environment that the options ask for, or take the recipe file's own."""
-    if scheduler is not None and env not in (None, "hpc"):
-        raise click.UsageError(f"--scheduler {scheduler} is for --env hpc, not for --env {env}")
-    if env is None and scheduler is None and loaded.env is not None:
+    for option, value in (("scheduler", scheduler), ("profile", profile)):
+        if value is not None and env not in (None, "hpc"):
+            raise click.UsageError(f"--{option} {value} is for --env hpc, not for --env {env}")
+    if env is None and scheduler is None and profile is None and loaded.env is not None:
         if sites is not None or workspace is not None:
             raise click.UsageError(
                 f"{loaded.file.name} makes its own env: --sites and --workspace need --env beside them"
@@ -92,8 +97,10 @@ def make_env(
 
         return PocEnv(sites, workspace)
     from ..envs.hpc import HpcEnv
+    from ..hpc.profile import Profile, load_profile
 
-    return HpcEnv(sites, scheduler or "auto", workspace)
+    known = Profile() if profile is None else load_profile(profile)
+    return HpcEnv(sites, scheduler or "auto", workspace, poll_s=known.poll_s, profile=known.job)
 
 
 def _show_plan(recipe: FoxRecipe, env: ExecEnv, as_json: bool) -> int:
@@ -117,6 +124,7 @@ def _execute(recipe: FoxRecipe, env: ExecEnv, stop: Interrupts, as_json: bool, a
     record = run.record()
     print_summary(console, record, run.scalars())
     code = _end(run, stop)
+    save_ending(record.folder, Ending(code, list(run.scalars())))
     if as_json:
         assert sys.__stdout__ is not None
         click.echo(json_line(outcome(record)), file=sys.__stdout__)

@@ -145,6 +145,11 @@ def rounds(record: RunRecord) -> str:
 
 def render(record: RunRecord, now: float) -> RenderableType:
     """Draw a run."""
+    return Group(head(record, now), site_table(record, now))
+
+
+def head(record: RunRecord, now: float) -> RenderableType:
+    """Draw a run's own line: its state, how far it is, and for how long it has been on."""
     until = now if record.ended is None else record.ended
     line = Table.grid(padding=(0, 1))
     words = [Text(record.run, style="bold"), Text(record.state, style=_STYLES.get(record.state, ""))]
@@ -153,13 +158,11 @@ def render(record: RunRecord, now: float) -> RenderableType:
             *words,
             ProgressBar(record.rounds, record.round, width=30),
             f"round {rounds(record)}",
-            _clock(until - record.started),
+            clock(until - record.started),
         )
     else:
-        line.add_row(
-            *words, f"round {rounds(record)}" if record.round else "", _clock(until - record.started)
-        )
-    return Group(line, site_table(record, now))
+        line.add_row(*words, f"round {rounds(record)}" if record.round else "", clock(until - record.started))
+    return line
 
 
 def site_table(record: RunRecord, now: float) -> RenderableType:
@@ -172,10 +175,10 @@ def site_table(record: RunRecord, now: float) -> RenderableType:
             name,
             site.scheduler,
             site.job_id,
-            Text(site.state, style=_STYLES.get(site.state, "")),
+            state_text(site),
             site.nodes,
             str(site.attempts or ""),
-            _clock(now - site.since) if site.since and record.ended is None else "",
+            clock(now - site.since) if site.since and record.ended is None else "",
             doing(site),
         )
     if len(record.sites) <= MOST_SITES:
@@ -185,7 +188,13 @@ def site_table(record: RunRecord, now: float) -> RenderableType:
     return Group(table, Text(f"… and {rest}", style="dim"))
 
 
-def _clock(seconds: float) -> str:
+def state_text(site: SiteRecord) -> Text:
+    """Give a site's state in its colour."""
+    return Text(site.state, style=_STYLES.get(site.state, ""))
+
+
+def clock(seconds: float) -> str:
+    """Write a length of time as `m:ss` or `h:mm:ss`."""
     minutes, rest = divmod(int(max(seconds, 0)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from ..environment import WorkerEnv, process_environ
 from ..errors import RecipeError, SchedulerError
 from ..fake import FakeCluster
 from ..hpc.dialect import Submission
 from ..hpc.executor import make_executor, render
+from ..hpc.resources import SCHEDULERS, HpcConfig
 from ..recipe import FoxRecipe
 from ..site.launcher import plan_job
-from ..spec import RunSpec
+from ..spec import RunSpec, SiteSpec
 from .base import ExecEnv, Run
 from .deployment import Deployment, make_spec, new_folder
 
 REAL = ("slurm", "pbs", "lsf")
-SCHEDULERS = ("auto", *REAL, *(f"fake-{name}" for name in REAL))
 FAKE_NOTICE = "no scheduler answers here: using the local fake Slurm, on this machine only"
 #: Between two looks at the queue in steady state: a real scheduler is shared with others.
 _POLL_S, _FAKE_POLL_S = 30.0, 1.0
@@ -35,6 +38,8 @@ class HpcEnv(ExecEnv):
             compute nodes see.
         poll_s: seconds between two looks at the queue in steady state; 30 by default, 1 on the fake.
         fake: options of the fake cluster, e.g. `{"nodes": 2, "cpus": 8}`.
+        profile: keys of hpc_config that hold where a recipe does not say them itself; what is the same
+            for all jobs on one cluster. `hpc.profile.load_profile` reads them from a file.
 
     Raises:
         RecipeError: the scheduler is none of these, or `fake` is given for a real one.
@@ -48,6 +53,7 @@ class HpcEnv(ExecEnv):
         *,
         poll_s: float | None = None,
         fake: dict[str, Any] | None = None,
+        profile: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(num_clients, workspace)
         if scheduler not in SCHEDULERS:
@@ -55,6 +61,7 @@ class HpcEnv(ExecEnv):
         if fake and scheduler in REAL:
             raise RecipeError(f"fake= describes the fake cluster; with scheduler={scheduler!r} there is none")
         self.scheduler, self.poll_s, self.fake = scheduler, poll_s, dict(fake or {})
+        self.profile = HpcConfig.from_mapping(profile or {}, "profile")
 
     def deploy(self, recipe: FoxRecipe) -> Run:
         """Submit the recipe's sites as jobs.
@@ -94,10 +101,22 @@ class HpcEnv(ExecEnv):
         count = self.num_clients or recipe.min_clients
         usual_s = _POLL_S if scheduler in REAL else _FAKE_POLL_S
         poll_s = self.poll_s if self.poll_s is not None else usual_s
-        return make_spec(recipe, count, run=run, folder=folder, scheduler=scheduler, poll_s=poll_s)
+        spec = make_spec(recipe, count, run=run, folder=folder, scheduler=scheduler, poll_s=poll_s)
+        return msgspec.structs.replace(spec, sites=self._sites(recipe))
+
+    def _sites(self, recipe: FoxRecipe) -> tuple[SiteSpec, ...]:
+        """Describe the sites: a recipe's word goes before the profile's, a site's own before both."""
+        sites = recipe.site_specs(self.num_clients or recipe.min_clients)
+        return tuple(msgspec.structs.replace(site, hpc=self._asks(recipe, site)) for site in sites)
+
+    def _asks(self, recipe: FoxRecipe, site: SiteSpec) -> dict[str, Any]:
+        # A site's own words once more: one that sets a default again must win over the profile.
+        own = recipe.sites.get(site.name, {}).get("hpc_config", {})
+        return self.profile.merged(site.hpc).merged(own).as_mapping()
 
     def _wanted(self, recipe: FoxRecipe) -> str:
-        return recipe.hpc_config.scheduler if self.scheduler == "auto" else self.scheduler
+        named = (self.scheduler, recipe.hpc_config.scheduler, self.profile.scheduler)
+        return next((each for each in named if each != "auto"), "auto")
 
     def _choose(self, recipe: FoxRecipe) -> str:
         wanted = self._wanted(recipe)
@@ -115,7 +134,7 @@ class HpcEnv(ExecEnv):
         return wanted
 
     def _check(self, recipe: FoxRecipe) -> None:
-        for site in recipe.site_specs(self.num_clients or recipe.min_clients):
+        for site in self._sites(recipe):
             nodes = site.hpc.get("nodes_per_client", 1)
             first = (site.run_cmd or "").split()[:1]
             if nodes > 1 and first != ["srun"]:

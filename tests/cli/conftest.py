@@ -71,11 +71,11 @@ def _environ() -> dict[str, str]:
 def fox(tmp_path: Path) -> Fox:
     """Run `fox-hpc` in a folder of its own, and wait for it."""
 
-    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    def run(*words: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             _command(words),
             cwd=tmp_path,
-            env=_environ(),
+            env=_environ() | (env or {}),
             capture_output=True,
             text=True,
             timeout=60,
@@ -90,11 +90,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start `fox-hpc` in a folder of its own; what still runs after the test is killed."""
     started: list[subprocess.Popen[str]] = []
 
-    def run(*words: str | Path) -> subprocess.Popen[str]:
+    def run(*words: str | Path, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             _command(words),
             cwd=tmp_path,
-            env=_environ(),
+            env=_environ() | (env or {}),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

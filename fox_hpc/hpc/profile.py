@@ -1,0 +1,82 @@
+"""Profiles: what is the same for all jobs on one cluster, kept in a file of its own, `site.toml`.
+
+`[job]` holds keys of `hpc_config`, `[relay]` settings of the process that watches the jobs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import RecipeError
+from .resources import HpcConfig
+
+TABLES = ("job", "relay")
+RELAY_KEYS = ("poll_s",)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a site.toml says.
+
+    Args:
+        job: keys of `hpc_config`, checked, as far as they differ from the defaults. A recipe's own
+            `hpc_config` goes before them, and what a recipe says for one site before both.
+        poll_s: seconds between two looks at the queue in steady state; None leaves it to the environment.
+    """
+
+    job: Mapping[str, Any] = field(default_factory=dict)
+    poll_s: float | None = None
+
+
+def load_profile(path: str | os.PathLike[str]) -> Profile:
+    """Read a site.toml.
+
+    Raises:
+        RecipeError: it cannot be read, is no TOML, or says something that is unknown or cannot be right.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise RecipeError(f"the profile {path} cannot be read: {why}") from error
+    return read_profile(text, str(path))
+
+
+def read_profile(text: str, where: str = "site.toml") -> Profile:
+    """Read the text of a site.toml; raises as `load_profile` does."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{where} is not TOML: {error}") from error
+    for name, table in tables.items():
+        if name not in TABLES:
+            right = [f"[{each}]" for each in TABLES]
+            # A key of [job] above its heading is the likely slip.
+            raise RecipeError(f"{where} has no {name!r} outside of a table; right are {' and '.join(right)}")
+        if not isinstance(table, dict):
+            raise RecipeError(f"{where}: {name!r} is a table, written [{name}]")
+    job = HpcConfig.from_mapping(tables.get("job", {}), f"{where} [job]")
+    return Profile(job.as_mapping(), _poll_s(tables.get("relay", {}), f"{where} [relay]"))
+
+
+def _poll_s(table: Mapping[str, Any], where: str) -> float | None:
+    for key in table:
+        if key not in RELAY_KEYS:
+            raise RecipeError(f"{where} has no key {key!r}{_guess(key, RELAY_KEYS)}")
+    value = table.get("poll_s")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise RecipeError(f"{where}: poll_s={value!r}: a number of seconds above 0 is right")
+    return float(value)
+
+
+def _guess(key: str, right: Sequence[str]) -> str:
+    close = difflib.get_close_matches(key, right, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; right: {', '.join(right)}"

@@ -1,0 +1,100 @@
+"""Profiles: a cluster's settings in a file, under a recipe's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fox_hpc import FoxRecipe, HpcEnv, fox
+from fox_hpc.errors import RecipeError
+from fox_hpc.hpc.profile import Profile, load_profile, read_profile
+
+TEXT = """
+[job]
+scheduler = "slurm"
+queue = "gpu"
+account = "proj-42"
+gpus_per_node = 4
+prologue = ["module load cuda"]
+
+[relay]
+poll_s = 45
+"""
+
+
+class Server:
+    @fox.algo
+    def run(self) -> None: ...
+
+
+class Client:
+    @fox.collab
+    def work(self) -> None: ...
+
+
+def test_a_profile_is_read_and_checked(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text(TEXT)
+
+    assert load_profile(tmp_path / "site.toml") == Profile(
+        {
+            "scheduler": "slurm",
+            "partition": "gpu",
+            "account": "proj-42",
+            "gpus_per_node": 4,
+            "prologue": ["module load cuda"],
+        },
+        poll_s=45.0,
+    )
+
+
+def test_an_empty_profile_says_nothing() -> None:
+    assert read_profile("") == Profile({}, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[job]\nparttion = 'gpu'", "site.toml [job] has no key 'parttion'; did you mean 'partition'?"),
+        ("[job]\nmem = 64", "site.toml [job]['mem']=64: a whole number with its unit"),
+        ("partition = 'gpu'", "site.toml has no 'partition' outside of a table; right are [job] and [relay]"),
+        ("[jobs]\nmem = '1G'", "site.toml has no 'jobs' outside of a table"),
+        ("job = 3", "site.toml: 'job' is a table, written [job]"),
+        ("[relay]\npol_s = 3", "site.toml [relay] has no key 'pol_s'; did you mean 'poll_s'?"),
+        ("[relay]\ncolour = 3", "site.toml [relay] has no key 'colour'; right: poll_s"),
+        ("[relay]\npoll_s = 0", "poll_s=0: a number of seconds above 0 is right"),
+        ("[relay]\npoll_s = nan", "poll_s=nan: a number of seconds above 0 is right"),
+        ("[job\n", "site.toml is not TOML: "),
+    ],
+)
+def test_a_wrong_profile_is_answered_with_what_is_right(text: str, sentence: str) -> None:
+    with pytest.raises(RecipeError) as wrong:
+        read_profile(text)
+
+    assert sentence in str(wrong.value)
+
+
+def test_a_profile_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"nowhere\.toml cannot be read: No such file"):
+        load_profile(tmp_path / "nowhere.toml")
+
+
+def test_a_recipe_goes_before_its_profile_and_a_site_before_both() -> None:
+    recipe = FoxRecipe(
+        "job",
+        2,
+        Server(),
+        Client(),
+        hpc_config={"cpus_per_node": 8, "account": "mine"},
+        sites={"site-2": {"hpc_config": {"account": "theirs", "gpus_per_node": 0}}},
+    )
+    profile = read_profile(TEXT).job
+    first, second = (each.plan.config for each in HpcEnv(2, profile=profile).plan(recipe))
+
+    assert (first.partition, first.account, first.gpus_per_node, first.cpus_per_node) == ("gpu", "mine", 4, 8)
+    assert (second.partition, second.account, second.gpus_per_node) == ("gpu", "theirs", 0)
+
+
+def test_an_env_refuses_a_profile_with_an_unknown_key() -> None:
+    with pytest.raises(RecipeError, match="profile has no key 'colour'"):
+        HpcEnv(2, profile={"colour": "red"})
