@@ -88,7 +88,9 @@ def test_all_variables_are_handed_on_when_asked(pbs: Pbs) -> None:
 
 
 def test_a_command_gets_no_login_shell_and_a_plain_path(pbs: Pbs) -> None:
-    pbs.out("qsub -o env.out -W block=true -- /bin/sh -c 'echo $PATH; ps -o pid=,sid= -p $$; which qstat; true'")
+    pbs.out(
+        "qsub -o env.out -W block=true -- /bin/sh -c 'echo $PATH; ps -o pid=,sid= -p $$; which qstat; true'"
+    )
     path, pids = pbs.file("env.out").splitlines()
 
     assert path.endswith("/node_bin:/bin:/usr/bin")
@@ -314,6 +316,37 @@ def test_a_job_gives_way_to_an_express_one(pbs_with: Callable[..., Pbs], mode: s
     else:
         assert (found["job_state"], found["substate"]) == ("F", 91)
         assert found["comment"].endswith("terminated by Scheduler@pbs01")
+
+
+def test_a_job_is_suspended_while_an_express_one_runs(pbs_with: Callable[..., Pbs]) -> None:
+    pbs = pbs_with(preempt_mode="suspend")
+    body = "while :; do date +%s.%N >> beats; sleep 0.02; done"
+    low = pbs.out(f"qsub -l select=2:ncpus=4 -l place=scatter -l walltime=1000 -- /bin/sh -c '{body}'")
+    pbs.until(lambda: pbs.file("beats"))
+    high = pbs.out("qsub -q express -l select=1:ncpus=4 -- /bin/sleep 1000")
+    pbs.until_state(high, "R")
+    found = pbs.until_state(low, "S")
+    before = pbs.file("beats")
+    assert found["comment"] == "Not Running: Not enough free nodes available"
+    assert found["substate"] == 45
+    assert pbs.file("beats") == before
+    pbs.out(f"qdel {high}")
+    pbs.until_state(low, "R")
+    pbs.until(lambda: pbs.file("beats") != before)
+    assert (pbs.job(low)["run_count"], pbs.job(low)["Resource_List"]["walltime"]) == (1, "00:16:40")
+
+
+def test_a_manager_suspends_a_job(pbs: Pbs) -> None:
+    job = pbs.out("qsub -- /bin/sleep 99")
+    pbs.until_state(job, "R")
+    assert pbs.manage(f"qsig -s suspend {job}").returncode == 0
+    pbs.until_state(job, "S")
+    assert pbs.manage(f"qsig -s resume {job}").returncode == 0
+    pbs.until_state(job, "R")
+    assert pbs.manage(f"qsig -s suspend {job}").returncode == 0
+    pbs.out(f"qdel {job}")
+
+    assert pbs.until_state(job, "F")["substate"] == 91
 
 
 def test_holds_and_changes_answer_as_recorded(pbs: Pbs) -> None:
