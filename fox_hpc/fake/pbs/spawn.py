@@ -34,7 +34,7 @@ def pbsdsh(engine: Engine, request: Request, session: Session) -> None:
     elif given(options, "c"):
         copies = int(last(options, "c"))
         lines = [lines[number % len(lines)] for number in range(copies)]
-    _launch(engine, session, job, lines, words, verbose=given(options, "v"))
+    _launch(engine, session, job, lines, words, request.program, given(options, "v"))
 
 
 def pbs_tmrsh(engine: Engine, request: Request, session: Session) -> None:
@@ -46,10 +46,7 @@ def pbs_tmrsh(engine: Engine, request: Request, session: Session) -> None:
     node, *command = words
     if node not in job.nodes:
         raise Refused(f'pbs_tmrsh: host "{node}" is not a node in job <{job_id(engine, job)}>', 255)
-    if engine.nodes[node].down:
-        words_ = f'pbs_tmrsh: tm_poll(spawn): host "{node}" err not connected (17002) 15010'
-        raise Refused(words_, 255)
-    _launch(engine, session, job, [node], command, verbose=False)
+    _launch(engine, session, job, [node], command, request.program)
 
 
 def _job(engine: Engine, request: Request, code: int) -> Job:
@@ -61,8 +58,15 @@ def _job(engine: Engine, request: Request, code: int) -> Job:
 
 
 def _launch(
-    engine: Engine, session: Session, job: Job, nodes: list[str], words: list[str], verbose: bool
-) -> None:
+    engine: Engine, session: Session, job: Job, nodes: list[str], words: list[str], program: str,
+    verbose: bool = False,
+) -> None:  # fmt: skip
+    lost = next((node for node in nodes if engine.nodes[node].down), "")
+    if lost:
+        # As recorded of a launcher that could not reach its node; the real pbsdsh's words were not.
+        why = f'tm_poll(spawn): host "{lost}" err not connected (17002) 15010'
+        raise Refused(f"{program}: {why}", 1 if program == "pbsdsh" else 255)
+
     def hear(message: Mapping[str, Any]) -> None:
         if "pids" in message and job.state == RUNNING:
             engine.runner.add_sessions(job, message["pids"])

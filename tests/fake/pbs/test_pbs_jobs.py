@@ -407,6 +407,24 @@ def test_waiting_elements_of_a_deleted_array_never_run(pbs: Pbs) -> None:
     assert [path.name for path in pbs.folder.glob("logs.*")] == ["logs.1"]
 
 
+def test_a_job_waits_for_one_element_of_an_array(pbs: Pbs) -> None:
+    number = pbs.out("qsub -h -J 0-1 -- /bin/true").partition("[")[0]
+    job = pbs.out(f"qsub -W 'depend=afterok:{number}[1]' -- /bin/true")
+    assert pbs.state(job) == "H"
+    pbs.out(f"qrls '{number}[1]'")
+    pbs.until_state(job, "F")
+
+    assert pbs.state(f"{number}[0]") == "H"
+
+
+def test_a_job_may_have_its_nodes_to_itself(pbs: Pbs) -> None:
+    alone = pbs.out("qsub -l select=1:ncpus=1 -l place=excl -- /bin/sleep 99")
+    pbs.until_state(alone, "R")
+    other = pbs.out("qsub -l select=2:ncpus=1 -l place=scatter -- /bin/sleep 99")
+
+    assert pbs.job(other)["comment"] == "Not Running: Not enough free nodes available"
+
+
 def test_a_job_inside_a_job_is_submitted(pbs: Pbs) -> None:
     pbs.out("qsub -W block=true -o out.txt <<< 'qsub -h -- /bin/true; qstat --version'")
     inner, version = pbs.file("out.txt").splitlines()

@@ -161,6 +161,8 @@ def test_a_lost_second_node_is_not_noticed(lost: Pbs) -> None:
     lost.until(lambda: (lost.folder / "task_gone").exists())
 
     assert lost.state(job) == "R"
+    again = lost.run(f"PBS_ENVIRONMENT=PBS_BATCH PBS_JOBID={job} pbs_tmrsh cn02 true")
+    assert (again.returncode, "not connected" in again.stderr) == (255, True)
     assert "down" in lost.out("pbsnodes -aS")
     lost.cluster.trouble(restore_node="cn02")
     assert "down" not in lost.out("pbsnodes -aS")
