@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from collections.abc import Mapping
 from typing import Any
 
 from fox_hpc.fake import processes
 from fox_hpc.fake.engine import Engine
-from fox_hpc.fake.jobs import RUNNING, Job
+from fox_hpc.fake.jobs import Job
 from fox_hpc.fake.pbs.details import details, job_id, named
 from fox_hpc.fake.pbs.environ import hosts, node_file, node_lines, task_environment
 from fox_hpc.fake.pbs.options import getopt, given, last
@@ -68,8 +71,13 @@ def _launch(
         raise Refused(f"{program}: {why}", 1 if program == "pbsdsh" else 255)
 
     def hear(message: Mapping[str, Any]) -> None:
-        if "pids" in message and job.state == RUNNING:
+        if job.holds_nodes:
             engine.runner.add_sessions(job, message["pids"])
+            return
+        # The job has ended while the task was being started.
+        for pid in message["pids"]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     session.listen(hear, lambda: None)
     stdout, stderr = (str(spool_path(engine, job, which)) for which in "oe")

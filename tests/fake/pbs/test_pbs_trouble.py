@@ -204,3 +204,23 @@ def test_slurm_has_the_same_troubles(tmp_path: Path) -> None:
     assert "Unable to contact slurm controller" in lost.stderr
     assert len(queue.stdout.splitlines()) == 1
     assert (failed.returncode, failed.stdout) == (1, "")
+
+
+def test_the_command_line_brings_up_a_fake_pbs() -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "fox_hpc",
+        "fake",
+        "up",
+        "--dialect",
+        "pbs",
+        "--nodes",
+        "2",
+        "--",
+        "pbsnodes",
+        "-aSj",
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+
+    assert [line.split()[0] for line in done.stdout.splitlines()[3:]] == ["cn01", "cn02"]
