@@ -69,7 +69,7 @@ class Config(Troubles):
     requeue_wait_s: float = 0.5
     min_job_age_s: float = 300.0
     preempt_mode: str = "requeue"
-    """What happens to a job that must give way: requeue or cancel."""
+    """What happens to a job that must give way: requeue, cancel, or (PBS) suspend."""
     node_fail_wait_s: float = 1.0
     """How long a PBS job whose first node is gone still counts as running."""
     cgroups: bool = False
@@ -272,6 +272,7 @@ class Job:
     requeue_codes: tuple[int, ...] = ()
     """Exit codes with which the job goes back into the queue by itself."""
     pid: int = 0
+    suspended: bool = False
     details: Any = None
     """What only the job's dialect knows of it; the engine does not look."""
 
@@ -286,7 +287,7 @@ class Job:
 
     @property
     def holds_nodes(self) -> bool:
-        return self.state == RUNNING or self.completing
+        return (self.state == RUNNING and not self.suspended) or self.completing
 
     @property
     def public_id(self) -> str:

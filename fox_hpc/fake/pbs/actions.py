@@ -96,13 +96,27 @@ def _delete(engine: Server, request: Request, job: Job, options: Options) -> Com
 def _signal(engine: Server, request: Request, job: Job, options: Options) -> Complaint:
     text = last(options, "s", "TERM")
     if text in ("suspend", "resume", "admin-suspend", "admin-resume"):
-        return NOT_ALLOWED if not request.operator else ("Request invalid for state of job", BAD_STATE)
+        return _suspend(engine, request, job, "resume" in text)
     number = _number(text)
     if number is None:
         return "Unknown/illegal signal name", BAD_SIGNAL
     if job.state != RUNNING:
         return "Request invalid for state of job", BAD_STATE
     engine.runner.signal(job, number, "session")
+    return None
+
+
+def _suspend(engine: Server, request: Request, job: Job, resume: bool) -> Complaint:
+    if not request.operator:
+        return NOT_ALLOWED
+    if job.state != RUNNING or job.suspended != resume:
+        return "Request invalid for state of job", BAD_STATE
+    if resume:
+        # It goes on as soon as there is room.
+        details(job).until_told = False
+        engine.reschedule()
+    else:
+        engine.suspend(job, until_told=True)
     return None
 
 

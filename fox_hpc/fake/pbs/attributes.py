@@ -34,6 +34,8 @@ def state(engine: Engine, job: Job) -> tuple[str, int]:
     """The letter and the substate."""
     if job.state == states.PENDING:
         return _waiting_state(engine, job)
+    if job.suspended:
+        return "S", 45
     if job.state == states.RUNNING or (job.completing and _stopped(job)):
         return "R", 60 if job.requeue_after_end else 42
     if not is_finished(engine, job):
@@ -135,10 +137,11 @@ def _unmet(job: Job) -> bool:
 
 
 def _used(engine: Engine, job: Job) -> Attributes:
-    end = job.ended or engine.now()
+    own = details(job)
+    end = job.ended or (own.stopped if job.suspended else engine.now())
     return {"cpupercent": 0, "cput": "00:00:00", "mem": "0kb",
-            "ncpus": int(details(job).resources.shown["ncpus"]), "vmem": "0kb",
-            "walltime": clock(end - job.started)}  # fmt: skip
+            "ncpus": int(own.resources.shown["ncpus"]), "vmem": "0kb",
+            "walltime": clock(end - job.started - own.stopped_s)}  # fmt: skip
 
 
 def _ending(job: Job, letter: str) -> Attributes:

@@ -102,6 +102,8 @@ def job_comment(engine: Engine, job: Job, letter: str, status: int | None, pendi
         if letter == "Q":
             return pending.array_words(job) or pending.why(job)
         return "Subjob finished" if job.array and own.deleted_by else ""
+    if letter == "S":
+        return pending.why(job)
     when = time.strftime("%a %b %d at %H:%M", time.localtime(job.started))
     words = own.held_words or f"Job run at {when} on {exec_vnode(job)}"
     if own.deleted_by:

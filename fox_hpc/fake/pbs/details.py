@@ -49,6 +49,12 @@ class Details:
     exec_host: str = ""
     session_id: int = 0
     tasks: dict[str, int] = field(default_factory=dict)
+    until_told: bool = False
+    """Suspended by a manager: it does not go on when there is room."""
+    stopped: float = 0.0
+    stopped_s: float = 0.0
+    """How long it stood still in all: that is no walltime."""
+    limit_s: float = 0.0
     staged_out: bool = True
     last_exit: int | None = None
     """Exit_status of a run that was put back, shown until the next run."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fox_hpc.fake.engine import Engine
-from fox_hpc.fake.jobs import Config, Job
+from fox_hpc.fake.jobs import Config, Job, Queue
 from fox_hpc.fake.manners import Manners
 from fox_hpc.fake.pbs.actions import qalter, qdel, qhold, qrerun, qrls, qsig
 from fox_hpc.fake.pbs.pbsnodes import pbsnodes
@@ -42,12 +42,21 @@ PROGRAMS: Mapping[str, Program] = {
     "pbsnodes": pbsnodes,
 }  # fmt: skip
 
+QUEUES = (
+    Queue("workq", default=True, max_time_s=0, preemptable=True),
+    Queue("gpu", max_time_s=24 * 3600),
+    Queue("express", max_time_s=0, tier=200),
+    Queue("closed", max_time_s=0, up=False, enabled=False),
+    Queue("stopped", max_time_s=0, up=False),
+    Queue("vip", max_time_s=0, users=("nobody-here",)),
+)
+
 
 class PbsFace:
     """What the controller and the runner need to know of the dialect."""
 
     engine = Server
-    manners = Manners()
+    manners = Manners(queues=QUEUES)
     programs: Mapping[str, Program] = {name: _at_its_server(program) for name, program in PROGRAMS.items()}
 
     def __init__(self, config: Config, folder: Path) -> None:

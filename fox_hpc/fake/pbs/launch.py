@@ -18,8 +18,7 @@ NOT_FOUND = 254
 
 def spawn(line: Line, plan: dict[str, Any]) -> int:
     """Run the tasks; pbs_tmrsh (one task, not by pbsdsh) gives its task's exit code, pbsdsh 0."""
-    started: list[subprocess.Popen[bytes] | None] = [_start(plan, task) for task in plan["tasks"]]
-    line.send({"pids": [process.pid for process in started if process]})
+    started: list[subprocess.Popen[bytes] | None] = [_start(line, plan, task) for task in plan["tasks"]]
     by_pbsdsh = os.path.basename(sys.argv[0]) == "pbsdsh"  # noqa: PTH119 - pathlib takes 10 ms to load
     if not by_pbsdsh:
         return _status(started[0])
@@ -34,16 +33,22 @@ def spawn(line: Line, plan: dict[str, Any]) -> int:
     return 0
 
 
-def _start(plan: dict[str, Any], task: dict[str, Any]) -> subprocess.Popen[bytes] | None:
-    env = {name: value for name, value in task["env"].items() if name != "FOX_FAKE_NODE" or value}
+def _start(line: Line, plan: dict[str, Any], task: dict[str, Any]) -> subprocess.Popen[bytes] | None:
+    env = task["env"]
     program = _find(plan["argv"][0], env["PATH"], plan["cwd"])
     stdout, stderr = (_open(plan[name], plan["umask"]) for name in ("stdout", "stderr"))
+
+    def report() -> None:
+        # The task itself says who it is, so that no task is lost when the launching program is killed now.
+        line.send({"pids": [os.getpid()]})
+
     try:
         if program is None:
             raise FileNotFoundError(2, "No such file or directory")
         return subprocess.Popen(
             plan["argv"], executable=program, env=env, cwd=plan["cwd"], stdin=subprocess.DEVNULL,
             stdout=stdout, stderr=stderr, umask=plan["umask"], start_new_session=True,
+            preexec_fn=report,
         )  # fmt: skip
     except OSError as error:
         os.write(stderr, f"{plan['argv'][0]}: {os.strerror(error.errno or 2)}\n".encode())

@@ -14,6 +14,7 @@ from fox_hpc.fake.jobs import TIMEOUT, Job
 from fox_hpc.fake.pbs.details import details
 from fox_hpc.fake.pbs.environ import clear_away, hosts, lay_out, login_line, script_file, shell_environment
 from fox_hpc.fake.pbs.output import deliver, open_append, spool_path
+from fox_hpc.fake.pbs.resources import seconds
 from fox_hpc.fake.runner import Runner, _Live
 
 EXEC_FAILED = 254
@@ -72,20 +73,24 @@ class Mom(Runner):
         live.kill_at = now + (0 if own.forced else self._engine.config.kill_wait_s)
         live.own_ended |= own.lost
         if job.state == TIMEOUT:
-            ran = (now - job.started) / self._engine.config.time_scale
-            limits = f"walltime {max(int(ran), int(job.limit_s) + 1)} exceeded limit {int(job.limit_s)}"
+            limit = int(seconds(own.resources.shown["walltime"]))
+            ran = (now - job.started - own.stopped_s) / self._engine.config.time_scale
+            limits = f"walltime {max(int(ran), limit + 1)} exceeded limit {limit}"
             self._write(job, f"=>> PBS: job killed: {limits}\n")
         if not own.forced:
             self.signal(job, signal.SIGTERM, "session")
+        if job.suspended:
+            job.suspended = False
+            self.signal(job, signal.SIGCONT, "full")
         self._follow(job)
 
     def signal(self, job: Job, number: int, target: str) -> None:
-        """Signal `session`: whatever runs in the session that the job's own process leads."""
+        """Signal `session` (what runs in the session that the job's own process leads) or `full` (all)."""
         live = self._live.get(job.id)
         if live is None or not live.pid:
             return
         for process, _ in self._processes(job):
-            if process.pid != self.spared and _session(process) == live.pid:
+            if process.pid != self.spared and (target == "full" or _session(process) == live.pid):
                 processes.send(process, number)
 
     def _processes(self, job: Job) -> list[tuple[Any, str]]:

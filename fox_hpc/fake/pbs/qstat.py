@@ -24,7 +24,7 @@ from fox_hpc.fake.pbs.show import document, dsv, long_form
 from fox_hpc.fake.pbs.tables import Row, detail, plain
 from fox_hpc.fake.request import Request, Session
 
-LETTERS = "1aBD:EfF:GHiJMnpQqrstTu:wx"
+LETTERS = "1aBD:EfF:GHiJMnpQrstTu:wx"
 ENDED = "Job has finished, use -x or -H to obtain historical job information"
 NO_HISTORY = "PBS is not configured to maintain job history"
 UNKNOWN_ID, FINISHED, UNKNOWN_QUEUE = 153, 35, 170

@@ -15,7 +15,8 @@ NAMES = ("host", "vnode", "arch")
 PER_JOB = ("walltime", "cput", "software", "min_walltime", "max_walltime")
 NOT_PRINTED = ("mpiprocs", "ompthreads", "host", "vnode", "arch")
 UNITS = {"b": -10, "kb": 0, "mb": 10, "gb": 20, "tb": 30, "": -10}
-PLACES = ("free", "pack", "scatter", "vscatter")
+PLACES = ("", "free", "pack", "scatter", "vscatter")
+SHARINGS = ("excl", "exclhost", "shared")
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,15 @@ class Request:
         return [piece for piece in self.pieces for _ in range(piece.count)]
 
     def want(self) -> Want:
-        spread, _, sharing = self.place.partition(":")
+        words = self.place.split(":")
+        spread = next((word for word in words if word in PLACES), "")
+        exclusive = any(word.startswith("excl") for word in words)
         chunks = tuple(
             Chunk(p.get("ncpus", 1), -(-size_kb(dict(p.values).get("mem", "0")) // 1024), p.get("ngpus"),
                   p.get("mpiprocs", 1), dict(p.values).get("host", dict(p.values).get("vnode", "")))
             for p in self.chunks
         )  # fmt: skip
-        return Want(chunks=chunks, spread=spread.removeprefix("v"), exclusive=sharing.startswith("excl"))
+        return Want(chunks=chunks, spread=spread.removeprefix("v"), exclusive=exclusive)
 
 
 def size_kb(text: str) -> int:
@@ -115,7 +118,7 @@ def _check_mix(values: dict[str, str]) -> None:
 
 def _pieces(values: dict[str, str]) -> tuple[tuple[Piece, ...], str]:
     place = values.get("place", "")
-    if place.partition(":")[0] not in ("", *PLACES):
+    if any(word not in (*PLACES, *SHARINGS) and not word.startswith("group=") for word in place.split(":")):
         raise Refused("qsub: Illegal attribute or resource value Resource_List.place", 166)
     if "select" in values:
         return tuple(_piece(text) for text in values["select"].split("+")), place or "free"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from collections.abc import Mapping
 from typing import Any
 
 from fox_hpc.fake import processes
 from fox_hpc.fake.engine import Engine
-from fox_hpc.fake.jobs import RUNNING, Job
+from fox_hpc.fake.jobs import Job
 from fox_hpc.fake.pbs.details import details, job_id, named
 from fox_hpc.fake.pbs.environ import hosts, node_file, node_lines, task_environment
 from fox_hpc.fake.pbs.options import getopt, given, last
@@ -34,7 +37,7 @@ def pbsdsh(engine: Engine, request: Request, session: Session) -> None:
     elif given(options, "c"):
         copies = int(last(options, "c"))
         lines = [lines[number % len(lines)] for number in range(copies)]
-    _launch(engine, session, job, lines, words, verbose=given(options, "v"))
+    _launch(engine, session, job, lines, words, request.program, given(options, "v"))
 
 
 def pbs_tmrsh(engine: Engine, request: Request, session: Session) -> None:
@@ -46,10 +49,7 @@ def pbs_tmrsh(engine: Engine, request: Request, session: Session) -> None:
     node, *command = words
     if node not in job.nodes:
         raise Refused(f'pbs_tmrsh: host "{node}" is not a node in job <{job_id(engine, job)}>', 255)
-    if engine.nodes[node].down:
-        words_ = f'pbs_tmrsh: tm_poll(spawn): host "{node}" err not connected (17002) 15010'
-        raise Refused(words_, 255)
-    _launch(engine, session, job, [node], command, verbose=False)
+    _launch(engine, session, job, [node], command, request.program)
 
 
 def _job(engine: Engine, request: Request, code: int) -> Job:
@@ -61,11 +61,23 @@ def _job(engine: Engine, request: Request, code: int) -> Job:
 
 
 def _launch(
-    engine: Engine, session: Session, job: Job, nodes: list[str], words: list[str], verbose: bool
-) -> None:
+    engine: Engine, session: Session, job: Job, nodes: list[str], words: list[str], program: str,
+    verbose: bool = False,
+) -> None:  # fmt: skip
+    lost = next((node for node in nodes if engine.nodes[node].down), "")
+    if lost:
+        # As recorded of a launcher that could not reach its node; the real pbsdsh's words were not.
+        why = f'tm_poll(spawn): host "{lost}" err not connected (17002) 15010'
+        raise Refused(f"{program}: {why}", 1 if program == "pbsdsh" else 255)
+
     def hear(message: Mapping[str, Any]) -> None:
-        if "pids" in message and job.state == RUNNING:
+        if job.holds_nodes:
             engine.runner.add_sessions(job, message["pids"])
+            return
+        # The job has ended while the task was being started.
+        for pid in message["pids"]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     session.listen(hear, lambda: None)
     stdout, stderr = (str(spool_path(engine, job, which)) for which in "oe")

@@ -172,7 +172,8 @@ def _dependencies(engine: Engine, text: str, details: Details) -> list[After]:
             target = named(engine, word.partition("@")[0])
             if target is None:
                 raise usage("qsub", "illegal -W value")
-            after.append(After(kind, str(target.number)))
+            element = target.parts.strip("[]")
+            after.append(After(kind, f"{target.number}_[{element}]" if element else str(target.number)))
             texts.append(f"{kind}:{target}@{engine.config.server_name}")
     details.depend = ",".join(texts)
     return after
@@ -181,7 +182,7 @@ def _dependencies(engine: Engine, text: str, details: Details) -> list[After]:
 def tell_those_depended_on(engine: Engine, job: Job) -> None:
     """A job's record names who waits for it, until it has ended."""
     for after in job.after:
-        other = engine.jobs.get(int(after.job_id))
+        other = engine.jobs.get(int(after.job_id.partition("_")[0]))
         if other is not None and not other.is_over:
             kind = after.kind.replace("after", "before")
             words = f"{kind}:{job_id(engine, job)}@{engine.config.server_name}"

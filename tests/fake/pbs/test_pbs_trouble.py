@@ -161,6 +161,8 @@ def test_a_lost_second_node_is_not_noticed(lost: Pbs) -> None:
     lost.until(lambda: (lost.folder / "task_gone").exists())
 
     assert lost.state(job) == "R"
+    again = lost.run(f"PBS_ENVIRONMENT=PBS_BATCH PBS_JOBID={job} pbs_tmrsh cn02 true")
+    assert (again.returncode, "not connected" in again.stderr) == (255, True)
     assert "down" in lost.out("pbsnodes -aS")
     lost.cluster.trouble(restore_node="cn02")
     assert "down" not in lost.out("pbsnodes -aS")
@@ -202,3 +204,23 @@ def test_slurm_has_the_same_troubles(tmp_path: Path) -> None:
     assert "Unable to contact slurm controller" in lost.stderr
     assert len(queue.stdout.splitlines()) == 1
     assert (failed.returncode, failed.stdout) == (1, "")
+
+
+def test_the_command_line_brings_up_a_fake_pbs() -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "fox_hpc",
+        "fake",
+        "up",
+        "--dialect",
+        "pbs",
+        "--nodes",
+        "2",
+        "--",
+        "pbsnodes",
+        "-aSj",
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+
+    assert [line.split()[0] for line in done.stdout.splitlines()[3:]] == ["cn01", "cn02"]
