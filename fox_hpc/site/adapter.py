@@ -45,13 +45,22 @@ class HpcWorkerAdapter:
             "MASTER_ADDR": environ.get("MASTER_ADDR", "127.0.0.1"),
             "MASTER_PORT": environ.get("MASTER_PORT", "29500"),
         }
-        if in_step and not self.inner:
-            node |= {
+        return node | self._rank(node, in_step=in_step)
+
+    def _rank(self, node: Mapping[str, str], *, in_step: bool) -> dict[str, str]:
+        """Give this process's place among the ranks, where no further launcher makes them."""
+        environ = self.environ
+        if not launch_line.is_rank_itself(self.inner):
+            return {}
+        if in_step:
+            return {
                 "RANK": environ["SLURM_PROCID"],
                 "WORLD_SIZE": environ.get("SLURM_STEP_NUM_TASKS", environ.get("SLURM_NTASKS", "1")),
                 "LOCAL_RANK": environ.get("SLURM_LOCALID", "0"),
             }
-        return node
+        if node["FOX_NNODES"] == "1":
+            return {}
+        return {"RANK": node["FOX_NODE_RANK"], "WORLD_SIZE": node["FOX_NNODES"], "LOCAL_RANK": "0"}
 
     def command(self) -> list[str]:
         """Give the command that starts this node's ranks."""

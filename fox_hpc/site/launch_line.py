@@ -99,6 +99,11 @@ def _has(words: Sequence[str], names: Sequence[str]) -> bool:
     )
 
 
+def is_rank_itself(inner: Sequence[str]) -> bool:
+    """Tell whether what a node starts is a rank, and no launcher of ranks."""
+    return not inner or os.path.basename(inner[0]).startswith("python")  # noqa: PTH119 - a word, not a path
+
+
 def rank_words(inner: Sequence[str], python: str, module: str | None, node: Mapping[str, str]) -> list[str]:
     """Give the command that starts one node's ranks, with torchrun's rendezvous made explicit.
 
