@@ -95,20 +95,29 @@ def _deadline(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _address(name: str) -> str:
-    """Give this node's name if it can be looked up, else the address that leads out of it."""
-    if name:
-        try:
-            socket.getaddrinfo(name, None)
-        except OSError:
-            pass
-        else:
-            return name
+    """Give this node's name if it leads here, else the address that leads out of this node.
+
+    A name that is unknown, or another machine's (a fake node may be called like a real one), does not.
+    """
+    if _is_here(name):
+        return name
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("198.51.100.1", 9))  # sends nothing: asks the routing table
             return str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"
+
+
+def _is_here(name: str) -> bool:
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.bind(address)
+                return True
+    except OSError:
+        return False
+    return False
 
 
 def _end_with_ranks() -> None:
