@@ -60,7 +60,7 @@ def test_a_job_that_reaches_its_time_limit_is_followed_by_another_attempt(execut
 
 
 def test_attempts_that_bring_nothing_end_with_the_budget(execute: Any):
-    run = execute(recipe("never", hpc_config={"time_limit": "0:00:02"}))
+    run = execute(recipe("never", hpc_config={"time_limit": "0:00:02", "signal_lead": 0}))
 
     with pytest.raises(GroupError) as raised:
         run.result(60)

@@ -117,7 +117,11 @@ def test_output_patterns_make_a_file_for_each_task(shell: Any) -> None:
 
 
 def test_a_second_step_waits_until_the_first_has_ended(shell: Any) -> None:
-    job = shell.submit("-n1 --wait", "srun sh -c 'sleep 0.5; echo first' & sleep 0.2; srun echo second; wait")
+    job = shell.submit(
+        "-n1 --wait",
+        "srun sh -c 'touch up; sleep 0.5; echo first' & until [ -e up ]; do sleep 0.02; done; "
+        "srun echo second; wait",
+    )
 
     lines = shell.output(job).splitlines()
     assert [line for line in lines if line in ("first", "second")] == ["first", "second"]
@@ -126,7 +130,9 @@ def test_a_second_step_waits_until_the_first_has_ended(shell: Any) -> None:
 
 def test_an_overlapping_step_does_not_wait(shell: Any) -> None:
     job = shell.submit(
-        "-n1 --wait", "srun sh -c 'sleep 1; echo first' & sleep 0.2; srun --overlap echo second; wait"
+        "-n1 --wait",
+        "srun sh -c 'touch up; until [ -e go ]; do sleep 0.02; done; echo first' & "
+        "until [ -e up ]; do sleep 0.02; done; srun --overlap echo second; touch go; wait",
     )
 
     assert shell.output(job).splitlines() == ["second", "first"]

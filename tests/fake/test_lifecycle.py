@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -173,13 +174,15 @@ def test_one_task_of_an_array_may_be_cancelled(shell: Any) -> None:
     assert shell.out(f"squeue -h -r -o %K -j {job}").split() == ["1", "3"]
 
 
-def test_dependencies_are_met_or_never_will_be(shell: Any) -> None:
-    first = shell.submit("", "sleep 0.3; exit 3")
+def test_dependencies_are_met_or_never_will_be(shell: Any, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    first = shell.submit("", f"until [ -e {go} ]; do sleep 0.02; done; exit 3")
     bad, any_end, good = (
         shell.submit(f"-d {kind}:{first}", "true") for kind in ("afterok", "afterany", "afternotok")
     )
 
     assert shell.out(f"squeue -h -o %r -j {bad}") == "Dependency"
+    go.touch()
     shell.until_state(any_end, "COMPLETED")
     shell.until_state(good, "COMPLETED")
     assert shell.out(f"squeue -h -o '%T %r' -j {bad}") == "PENDING DependencyNeverSatisfied"
@@ -222,17 +225,19 @@ def test_node_failure_puts_the_job_back_or_ends_it(shell: Any) -> None:
     shell.until(lambda: "start 1" in shell.output(kept))
 
 
-def test_a_higher_partition_pushes_a_low_job_out(shell: Any) -> None:
+def test_a_higher_partition_pushes_a_low_job_out(shell: Any, tmp_path: Path) -> None:
     low = shell.submit(
         "-p low -N4 --exclusive --open-mode=append", "echo start ${SLURM_RESTART_COUNT-unset}; sleep 300"
     )
     shell.until_state(low, "RUNNING")
-    high = shell.submit("-N4 --exclusive", "sleep 0.5")
+    go = tmp_path / "go"
+    high = shell.submit("-N4 --exclusive", f"until [ -e {go} ]; do sleep 0.02; done")
     shell.until_state(high, "RUNNING")
 
     assert shell.state(low) == "PENDING"
     assert "DUE TO PREEMPTION" in shell.output(low)
     assert shell.out(f"sacct -nPXD -o State -j {low}") == "PREEMPTED\nPENDING"
+    go.touch()
     shell.until(lambda: "start 1" in shell.output(low))
 
 

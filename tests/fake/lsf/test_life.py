@@ -164,14 +164,16 @@ def test_arrays_keep_to_their_limit_and_elements_can_be_killed(lsf: Any) -> None
     assert lsf.run(f"bkill {job}").stdout == f"Job <{job}> is being terminated\n"
 
 
-def test_dependencies_are_met_or_never_will_be(lsf: Any) -> None:
-    first = lsf.submit("-J first", "sleep 0.3; exit 3")
+def test_dependencies_are_met_or_never_will_be(lsf: Any, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    first = lsf.submit("-J first", f"until [ -e {go} ]; do sleep 0.02; done; exit 3")
     bad, ended, either = (
         lsf.submit(f"-w '{text}'", "true")
         for text in (f"done({first})", f"ended({first})", f'exit("first") || done({first})')
     )
 
     assert lsf.field(bad, "stat pend_reason") == "PEND^Job dependency condition not satisfied;"
+    go.touch()
     lsf.until_state(ended, "DONE")
     lsf.until_state(either, "DONE")
     assert lsf.field(bad, "stat pend_reason") == "PEND^Dependency condition invalid or never satisfied;"
