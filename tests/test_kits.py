@@ -80,7 +80,9 @@ def test_a_key_that_a_kit_does_not_show_is_refused(kit: str, key: str) -> None:
 @pytest.mark.parametrize("kit", KITS)
 def test_a_kits_states_are_those_of_the_dialect(kit: str) -> None:
     rows = re.findall(
-        r"^\| `([A-Z]+)` \| ([A-Z_ ]+)(?:, [^|]*)?\|$", (REPO / kit / "README.md").read_text(), flags=re.MULTILINE
+        r"^\| `([A-Z]+)` \| ([A-Z_ ]+)(?:, [^|]*)?\|$",
+        (REPO / kit / "README.md").read_text(),
+        flags=re.MULTILINE,
     )
 
     assert {word: ours for ours, words in rows for word in words.split()} == STATES[kit]
@@ -93,7 +95,7 @@ class HandRun:
     Args:
         prefixes: of the scheduler's own variables.
         own: those that a job of ours has of its own.
-        writes_its_end: whether there is time to see the sites' jobs end before the wrapper's own job is killed.
+        writes_its_end: whether there is time to see the sites' jobs end before its own is killed.
     """
 
     kit: str
