@@ -47,11 +47,12 @@ if TYPE_CHECKING:
         WorkspaceError,
     )
     from .hpc.resources import HpcConfig
+    from .hpc.submitit_plugin import LsfExecutor, PbsExecutor
     from .model import FLModel
     from .recipe import FoxRecipe
     from .server.controller import FoxController
     from .site.adapter import HpcWorkerAdapter
-    from .site.launcher import SlurmLauncher, SubprocessLauncher
+    from .site.launcher import LsfLauncher, PbsLauncher, SlurmLauncher, SubprocessLauncher
     from .site.relay import FoxExecutor
     from .site.state_dict import broadcast_state_dict, init_process_group
     from .site.worker import FoxWorker
@@ -98,11 +99,12 @@ _HOMES = {
         "WorkspaceError",
     ),
     "hpc.resources": ("HpcConfig",),
+    "hpc.submitit_plugin": ("LsfExecutor", "PbsExecutor"),
     "model": ("FLModel",),
     "recipe": ("FoxRecipe",),
     "server.controller": ("FoxController",),
     "site.adapter": ("HpcWorkerAdapter",),
-    "site.launcher": ("SlurmLauncher", "SubprocessLauncher"),
+    "site.launcher": ("LsfLauncher", "PbsLauncher", "SlurmLauncher", "SubprocessLauncher"),
     "site.relay": ("FoxExecutor",),
     "site.state_dict": ("broadcast_state_dict", "init_process_group"),
     "site.worker": ("FoxWorker",),
@@ -136,10 +138,14 @@ __all__ = [
     "HpcEnv",
     "HpcWorkerAdapter",
     "LinkClosed",
+    "LsfExecutor",
+    "LsfLauncher",
     "MissingExtra",
     "ModuleWrapper",
     "NoSuchFunction",
     "NotAllowed",
+    "PbsExecutor",
+    "PbsLauncher",
     "PocEnv",
     "Proxy",
     "ProxyList",

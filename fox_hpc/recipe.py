@@ -76,6 +76,8 @@ class FoxRecipe:
         self.run_cmd = self._checked_run_cmd("run_cmd", run_cmd)
         self.training_module = self._checked_training_module(training_module)
         self.hpc_config = HpcConfig.from_mapping({} if hpc_config is None else hpc_config)
+        # A key that is spelled out wins over a cluster's profile, be its value the default or not.
+        self.hpc_said = dict(hpc_config or {})
         self.tracking_type = _checked_tracking_type(tracking_type)
         self.sites = self._checked_sites({} if sites is None else sites)
         if not inprocess and self.run_cmd is None:

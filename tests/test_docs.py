@@ -17,7 +17,9 @@ import pytest
 
 import fox_hpc
 from fox_hpc.cli.app import EXIT_CODES, group
-from fox_hpc.hpc.slurm import STATES
+from fox_hpc.fake.cluster import PROGRAMS
+from fox_hpc.hpc import lsf_answers, pbs_answers, slurm
+from fox_hpc.hpc.script import LAUNCHERS
 from fox_hpc.wire import channel
 
 REPO = Path(__file__).resolve().parent.parent
@@ -175,12 +177,41 @@ def test_every_variable_of_ours_is_in_the_docs() -> None:
     assert {each for each in written if f"`{each}`" not in docs} == set()
 
 
-def test_slurms_states_are_those_of_the_dialect() -> None:
-    rows = re.findall(
-        r"^\| `([A-Z]+)` \| ([A-Z_ ]+) \|$", (DOCS / "slurm.md").read_text(), flags=re.MULTILINE
-    )
+@pytest.mark.parametrize(
+    ("scheduler", "states"),
+    [
+        ("slurm", slurm.STATES),
+        ("pbs", {word: state for word, state in pbs_answers.STATES.items() if state is not None}),
+        ("lsf", lsf_answers.STATES | lsf_answers.REASONS),
+    ],
+)
+def test_a_schedulers_states_are_those_of_its_dialect(scheduler: str, states: dict[str, str]) -> None:
+    text = (DOCS / f"{scheduler}.md").read_text()
+    rows = re.findall(r"^\| `([A-Z]+)` \| ([A-Z_ ]+)(?:, [^|]*)?\|$", text, flags=re.MULTILINE)
 
-    assert {word: ours for ours, words in rows for word in words.split()} == STATES
+    assert {word: ours for ours, words in rows for word in words.split()} == states
+
+
+def test_pbs_exit_codes_are_those_of_the_dialect() -> None:
+    text = (DOCS / "pbs.md").read_text()
+    rows = re.findall(r"^\| (-\d+) \| ([A-Z]+) \| (.+) \|$", text, flags=re.MULTILINE)
+
+    assert {int(code): (state, words) for code, state, words in rows} == pbs_answers.PBS_CODES
+
+
+@pytest.mark.parametrize(("scheduler", "title"), [("pbs", "PBS"), ("lsf", "LSF")])
+def test_the_launchers_of_a_scheduler_are_on_its_page(scheduler: str, title: str) -> None:
+    text = (DOCS / f"{scheduler}.md").read_text()
+
+    assert [name for name in LAUNCHERS[title] if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("scheduler", ["slurm", "pbs", "lsf"])
+def test_the_fakes_programs_are_on_its_page(scheduler: str) -> None:
+    text = (DOCS / f"{scheduler}.md").read_text()
+    shown = {word for line in re.findall(r"`([a-z_ ]+)`", text) for word in line.split()}
+
+    assert set(PROGRAMS[scheduler]) - shown == set()
 
 
 def floors() -> dict[str, int]:
@@ -236,7 +267,7 @@ def missing_code(page: Path) -> Iterator[str]:
         file = next((place for place in places if place.is_file()), None)
         if file is None:
             # Files of a run folder, and the reader's own.
-            if path not in {"recipe.py", "submission.sh"}:
+            if path not in {"recipe.py", "submission.sh", "node.sh"}:
                 yield f"{name(page)}: there is no {path}"
         elif what and not defines(file, what.split(".")):
             yield f"{name(page)}: {path} defines no {what}"

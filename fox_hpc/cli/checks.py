@@ -33,9 +33,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Partition:
-    """One partition, as `sinfo` tells of it.
+    """One partition, as `sinfo` tells of it, or one queue of PBS or LSF.
 
     Args:
+        mem_mb: of a node, "" if nobody told.
         limit: the longest time of a job, in Slurm's words (`1-00:00:00`, `infinite`).
         broken: how many of its nodes are down, drained or out of touch.
     """
@@ -52,8 +53,13 @@ class Partition:
 
     def __str__(self) -> str:
         broken = f" ({self.broken} out of use)" if self.broken else ""
-        size = f"{self.nodes} nodes{broken} of {self.cpus} CPUs, {self.mem_mb} MB"
-        rest = [self.gres, f"limit {self.limit}", "" if self.up else "down"]
+        size = f"{self.nodes} nodes{broken} of {self.cpus} CPUs"
+        rest = [
+            f"{self.mem_mb} MB" if self.mem_mb else "",
+            self.gres,
+            f"limit {self.limit}",
+            "" if self.up else "down",
+        ]
         return ", ".join([f"{self.name}{'*' if self.default else ''}: {size}", *filter(None, rest)])
 
 
@@ -127,27 +133,27 @@ def choose(partitions: Sequence[Partition], wanted: str | None) -> Partition | N
     return next((each for each in partitions if (each.name == wanted if wanted else each.default)), None)
 
 
-def check_partition(partitions: Sequence[Partition], wanted: str | None, nodes: int, sinfo: Answer) -> Check:
-    """Judge whether a job of so many nodes can run in the partition that was asked for."""
-    if sinfo.problem:
-        return Check("fail", "partitions", _first_line(sinfo.problem), "ask your cluster's staff")
+def check_partition(
+    partitions: Sequence[Partition], wanted: str | None, nodes: int, answer: Answer, what: str = "partitions"
+) -> Check:
+    """Judge whether a job of so many nodes can run in the partition (or queue) that was asked for."""
+    if answer.problem:
+        return Check("fail", what, _first_line(answer.problem), "ask your cluster's staff")
     names = ", ".join(each.name for each in partitions) or "none"
     chosen = choose(partitions, wanted)
     if chosen is None and wanted is None:
-        return Check("warn", "partitions", f"no default among {names}", "name one with --partition")
+        return Check("warn", what, f"no default among {names}", "name one with --partition")
     if chosen is None:
-        return Check("fail", "partitions", f"there is no {wanted!r}", f"{names} are right")
+        return Check("fail", what, f"there is no {wanted!r}", f"{names} are right")
     if not chosen.up:
-        return Check(
-            "fail", "partitions", str(chosen), f"jobs in {chosen.name} pend: take another of {names}"
-        )
+        return Check("fail", what, str(chosen), f"jobs in {chosen.name} pend: take another of {names}")
     if chosen.nodes < nodes:
         advice = f"no job of {nodes} nodes can run there: --nodes {chosen.nodes}, or another of {names}"
-        return Check("fail", "partitions", str(chosen), advice)
+        return Check("fail", what, str(chosen), advice)
     if chosen.nodes - chosen.broken < nodes:
         advice = f"a job of {nodes} nodes waits until some are back: another of {names} may start it sooner"
-        return Check("warn", "partitions", str(chosen), advice)
-    return Check("ok", "partitions", str(chosen))
+        return Check("warn", what, str(chosen), advice)
+    return Check("ok", what, str(chosen))
 
 
 def check_addresses(hosts: Sequence[str]) -> Check:

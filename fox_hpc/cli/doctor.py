@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,22 +16,19 @@ from ..environment import process_environ, scrubbed
 from ..envs.base import make_run_folder
 from ..errors import RecipeError, SchedulerError, WorkspaceError
 from ..fake import FakeCluster
-from ..hpc.dialect import Answer
 from ..hpc.probe import candidate_hosts
 from ..hpc.profile import Profile, load_profile
 from ..hpc.resources import HpcConfig
 from ..site.probe_job import our_version
 from . import checks, options
-from .checks import Check, Partition
+from .checks import Check
 from .job_checks import check_job, check_reports
+from .login import Login, Seen, found_here
 from .probing import TIME_LIMIT, Stopped, make_probe_spec, probe
 from .recommend import recommended, site_toml
 from .runs import json_line
 from .signals import Interrupts
 
-#: How long a command of the scheduler may take.
-COMMAND_S = 30.0
-KNOWN = ("slurm", "fake-slurm")
 #: What the examination's job takes from a profile: where it runs, and not how much it asks for.
 PLACE = (
     "partition",
@@ -57,9 +53,7 @@ class Examination:
     config: HpcConfig
     as_json: bool
     found: list[Check] = field(default_factory=list)
-    partition: Partition | None = None
-    accounting: bool = True
-    remembers_s: int | None = None
+    seen: Seen = field(default_factory=Seen)
     left: str = ""
 
     def tell(self, check: Check) -> None:
@@ -98,6 +92,8 @@ def command(
 ) -> int:
     """Examine this cluster: its commands, and by one small job the ways that a run depends on.
 
+    Without --scheduler and a profile it takes the first of Slurm, PBS and LSF whose commands are here.
+
     The job is started as a site's is, and tries the way back to this host, the shared folder, the clocks
     and TCP between its nodes. It needs a few seconds once it runs, and is cancelled by Ctrl-C. The exit
     code is 0 if nothing failed, else 3. Of a profile the job takes where to run, not how much to ask for.
@@ -107,13 +103,11 @@ def command(
     known = Profile() if profile is None else load_profile(profile)
     config = _config(known, partition, account, nodes)
     name = scheduler if scheduler not in (None, "auto") else config.scheduler
-    name = "slurm" if name == "auto" else name
-    if name not in KNOWN:
-        raise RecipeError(f"doctor does not know scheduler {name!r}: {', '.join(KNOWN)} are right")
     with Interrupts() as stop, ExitStack() as stack:
         environ = scrubbed(process_environ())
-        if name == "fake-slurm":
-            environ |= _fake(stack, nodes)
+        name = found_here(environ) if name == "auto" else name
+        if name.startswith("fake-"):
+            environ |= _fake(stack, name.removeprefix("fake-"), nodes)
         examination = Examination(environ, name, config, how["as_json"])
         try:
             _examine(examination, nodes, stop, how)
@@ -130,9 +124,9 @@ def _config(profile: Profile, partition: str | None, account: str | None, nodes:
     return HpcConfig.from_mapping({**place, "nodes_per_client": nodes, "time_limit": TIME_LIMIT}, "doctor")
 
 
-def _fake(stack: ExitStack, nodes: int) -> dict[str, str]:
+def _fake(stack: ExitStack, dialect: str, nodes: int) -> dict[str, str]:
     try:
-        environ: dict[str, str] = stack.enter_context(FakeCluster(nodes=nodes, accounts=(), qos=())).env
+        environ: dict[str, str] = stack.enter_context(FakeCluster(dialect, nodes, accounts=(), qos=())).env
     except RuntimeError as error:
         raise SchedulerError(str(error)) from error
     return environ
@@ -174,54 +168,16 @@ def _examine(examination: Examination, nodes: int, stop: Interrupts, how: Mappin
 
 def _login_checks(examination: Examination, nodes: int) -> Iterator[Check]:
     """Look at what this host alone can tell."""
-    environ = examination.environ
-    paths = {name: shutil.which(name, path=environ.get("PATH")) for name in (*checks.NEEDED, *checks.USEFUL)}
-    yield checks.check_commands(paths, _run(checks.VERSION, environ))
-    if paths["sinfo"]:
-        examination.remembers_s = checks.read_min_job_age(_run(checks.CONFIG, environ))
-        sacct = _run(checks.ACCOUNTING, environ)
-        examination.accounting = not sacct.problem
-        yield checks.check_accounting(sacct, examination.remembers_s)
-        sinfo = _run(checks.PARTITIONS, environ)
-        partitions = checks.read_partitions(sinfo)
-        wanted = examination.config.partition
-        examination.partition = checks.choose(partitions, wanted)
-        yield checks.check_partition(partitions, wanted, nodes, sinfo)
+    login = Login(examination.environ, examination.config.partition, nodes, examination.seen)
+    yield from login.look(examination.scheduler.removeprefix("fake-"))
     yield checks.check_addresses(candidate_hosts())
-
-
-def _run(command: Sequence[str], environ: Mapping[str, str]) -> Answer:
-    """Run a command to its end; one that is missing or does not end is an answer too."""
-    program = shutil.which(command[0], path=environ.get("PATH"))
-    if program is None:
-        return Answer(tuple(command), 127, "", "not on PATH")
-    try:
-        done = subprocess.run(
-            [program, *command[1:]],
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=COMMAND_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return Answer(tuple(command), 124, "", f"no answer within {COMMAND_S:g} s")
-    except OSError as error:
-        return Answer(tuple(command), 126, "", error.strerror or str(error))
-    return Answer(tuple(command), done.returncode, done.stdout, done.stderr)
 
 
 def _conclude(examination: Examination, write: Path | None) -> int:
     asked = {**examination.config.as_mapping(), "scheduler": examination.scheduler}
-    tables = recommended(
-        asked,
-        examination.partition,
-        accounting=examination.accounting,
-        remembers_s=examination.remembers_s,
-    )
-    text = site_toml(tables, examination.found, examination.partition)
+    seen = examination.seen
+    tables = recommended(asked, seen.partition, accounting=seen.accounting, remembers_s=seen.remembers_s)
+    text = site_toml(tables, examination.found, seen.partition)
     if write is not None:
         try:
             write.write_text(text, encoding="utf-8")

@@ -80,7 +80,7 @@ def _way_back(reports: Sequence[Report]) -> Check:
     lost = [report for report in reports if report.unreached]
     if lost:
         why = f"{lost[0].host}: {lost[0].unreached}"
-        advice = "ask for TCP from compute to login nodes, or run the relay inside a job (slurm/site.sbatch)"
+        advice = "ask for TCP from compute to login nodes, or run the relay inside a job (see the site kit)"
         return Check("fail", "way back", why, advice)
     answers = [f"{each.host} by {each.url} in {1000 * (each.reached_s or 0):.0f} ms" for each in reports]
     return Check("ok", "way back", ", ".join(answers))

@@ -12,6 +12,7 @@ from .checks import Check, Partition
 POLL_S = 30.0
 #: … of which so many must fit into the time for which squeue remembers an ended job, without accounting.
 LOOKS_IN_MEMORY = 3
+_DIRECTIVES = {"slurm": "--reservation=class", "pbs": "-W umask=027", "lsf": "-G physics"}
 
 
 def poll_s(accounting: bool, remembers_s: int | None, scheduler: str = "slurm") -> float:
@@ -60,7 +61,7 @@ def site_toml(
         '# mem = "64G"',
         '# prologue = ["module load cuda"]',
         '# python = "/shared/venv/bin/python"',
-        '# directives = ["--reservation=class"]',
+        f'# directives = ["{_DIRECTIVES[tables["job"]["scheduler"].removeprefix("fake-")]}"]',
         "",
         "[relay]",
         "# Seconds between two looks at the queue, one command for all jobs of a run.",

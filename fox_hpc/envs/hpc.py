@@ -110,13 +110,14 @@ class HpcEnv(ExecEnv):
         return tuple(msgspec.structs.replace(site, hpc=self._asks(recipe, site)) for site in sites)
 
     def _asks(self, recipe: FoxRecipe, site: SiteSpec) -> dict[str, Any]:
-        # A site's own words once more: one that sets a default again must win over the profile.
+        # The words themselves, not the configs made of them: a default that is spelled out wins as well.
         own = recipe.sites.get(site.name, {}).get("hpc_config", {})
-        return self.profile.merged(site.hpc).merged(own).as_mapping()
+        return self.profile.merged(recipe.hpc_said).merged(own).as_mapping()
 
     def _wanted(self, recipe: FoxRecipe) -> str:
-        named = (self.scheduler, recipe.hpc_config.scheduler, self.profile.scheduler)
-        return next((each for each in named if each != "auto"), "auto")
+        if self.scheduler != "auto":
+            return self.scheduler
+        return str(recipe.hpc_said.get("scheduler", self.profile.scheduler))
 
     def _choose(self, recipe: FoxRecipe) -> str:
         wanted = self._wanted(recipe)

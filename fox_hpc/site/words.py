@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import msgspec
 
 from ..spec import write_atomically
 
+#: By these a scheduler ends a job: all of them by TERM, and LSF by INT ten seconds before.
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: Its being there tells the ranks that their time is up, whatever their deadline was.
 DRAIN_FILE = "drain"
 
@@ -16,7 +19,7 @@ class Ended(msgspec.Struct):
     """How a process of the job ended.
 
     `ended.json` is the driver's, and the last witness of the job's end; `node-N.json` is that of the
-    N-th node's launcher. `told` says that it was ended from outside, by a TERM.
+    N-th node's launcher. `told` says that it was ended from outside, by a signal.
     """
 
     exit_code: int
@@ -50,7 +53,7 @@ def node_words(folder: Path) -> list[Ended]:
 
 
 def was_ended_from_outside(folder: Path) -> bool:
-    """Tell whether every node's ranks were ended by a TERM: none of them failed by itself."""
+    """Tell whether every node's ranks were ended by a signal: none of them failed by itself."""
     words = node_words(folder)
     return bool(words) and all(word.told for word in words)
 

@@ -50,6 +50,50 @@ def test_a_good_cluster_passes_and_gets_its_profile(fox: Fox, tmp_path: Path) ->
     assert list((tmp_path / "fox_runs").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "first"),
+    [("fake-pbs", ["commands", "history", "queues"]), ("fake-lsf", ["commands", "queues"])],
+)
+def test_pbs_and_lsf_pass_and_get_their_profile(
+    fox: Fox, tmp_path: Path, scheduler: str, first: list[str]
+) -> None:
+    done = fox("doctor", "--scheduler", scheduler, "--write", "site.toml", "--json")
+    told = json.loads(done.stdout)
+
+    assert done.returncode == 0, told
+    assert {check["level"] for check in told["checks"]} == {"ok"}
+    assert [check["name"] for check in told["checks"]] == [*first, "addresses", *OF_THE_JOB]
+    assert load_profile(tmp_path / "site.toml").job == {"scheduler": scheduler}
+
+
+@pytest.mark.parametrize(("scheduler", "closed"), [("fake-pbs", "stopped"), ("fake-lsf", "closed")])
+def test_a_queue_that_is_closed_or_unknown_is_told_before_a_job_waits_in_it(
+    fox: Fox, scheduler: str, closed: str
+) -> None:
+    shut = fox("doctor", "--scheduler", scheduler, "--partition", closed)
+    wrong = fox("doctor", "--scheduler", scheduler, "--partition", "gold")
+
+    assert (shut.returncode, wrong.returncode) == (3, 3)
+    assert f"jobs in {closed} pend: take another of " in shut.stdout
+    assert "there is no 'gold'" in wrong.stdout
+
+
+def test_a_pbs_that_forgets_ended_jobs_is_told(fox: Fox) -> None:
+    with FakeCluster("pbs", nodes=2, accounting=False) as cluster:
+        done = fox("doctor", "--scheduler", "pbs", "--no-job", env=cluster.env)
+
+    assert done.returncode == 0
+    assert "warn  history        PBS forgets a job when it ends" in done.stdout
+
+
+def test_without_a_word_the_scheduler_that_is_here_is_taken(fox: Fox) -> None:
+    with FakeCluster("lsf", nodes=2) as cluster:
+        alone = {**cluster.env, "PATH": f"{cluster.bin}:/nowhere"}
+        done = fox("doctor", "--no-job", env=alone)
+
+    assert done.stdout.startswith("ok    commands       IBM Spectrum LSF")
+
+
 def test_each_check_is_a_line_for_people(fox: Fox) -> None:
     done = fox("doctor", "--scheduler", "fake-slurm", "--no-job")
     lines = done.stdout.splitlines()

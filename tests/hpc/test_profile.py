@@ -98,3 +98,22 @@ def test_a_recipe_goes_before_its_profile_and_a_site_before_both() -> None:
 def test_an_env_refuses_a_profile_with_an_unknown_key() -> None:
     with pytest.raises(RecipeError, match="profile has no key 'colour'"):
         HpcEnv(2, profile={"colour": "red"})
+
+
+def test_a_default_that_a_recipe_spells_out_wins_over_the_profile() -> None:
+    said = {"nodes_per_client": 1, "queue": None, "exclusive": False}
+    recipe = FoxRecipe("job", 1, Server(), Client(), hpc_config=said)
+    profile = {"nodes_per_client": 1, "partition": "gpu", "exclusive": True, "gpus_per_node": 4}
+    [plan] = HpcEnv(profile=profile).plan(recipe)
+
+    assert (plan.plan.config.partition, plan.plan.config.exclusive) == (None, False)
+    assert plan.plan.config.gpus_per_node == 4
+
+
+def test_a_scheduler_that_a_recipe_leaves_open_is_not_the_profiles() -> None:
+    profile = {"scheduler": "lsf"}
+    left_open = FoxRecipe("job", 1, Server(), Client(), hpc_config={"scheduler": "auto"})
+    silent = FoxRecipe("job", 1, Server(), Client())
+
+    assert HpcEnv(profile=profile).plan(left_open)[0].command[0] == "sbatch"
+    assert HpcEnv(profile=profile).plan(silent)[0].command[0] == "bsub"
