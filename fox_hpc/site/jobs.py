@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..hpc.dialect import JobInfo, is_forward
 from ..record import SITE_ENDED
+from .doubt import Doubt
 from .exit_codes import EXIT_NO_START
 
 #: After a sign that the job has ended, the scheduler is given this long to confirm it.
@@ -64,6 +65,7 @@ class SiteJob:
     lease_over: bool = False
     requeues: int = 0
     answered_calls: int = 0
+    doubt: Doubt | None = None
 
     @property
     def ended(self) -> bool:
@@ -78,6 +80,7 @@ class SiteJob:
     def submitted(self, job_id: str, now: float) -> None:
         """The scheduler has taken the job."""
         self.job_id, self.state, self.next_look = job_id, "PENDING", now + FIRST_LOOKS_S[0]
+        self.reason, self.doubt = "", None
 
     def observe(self, info: JobInfo | None, now: float, poll_s: float) -> bool:
         """Take the scheduler's answer, None if it had none; tell whether anything changed."""
