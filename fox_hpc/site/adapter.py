@@ -18,7 +18,7 @@ from pathlib import Path
 from ..environment import WorkerEnv, process_environ
 from . import launch_line
 from .exit_codes import EXIT_NO_START
-from .words import Ended, leave_word
+from .words import ENDING, Ended, leave_word
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class HpcWorkerAdapter:
             told.set()
             child.terminate()
 
-        signal.signal(signal.SIGTERM, end)
+        for number in ENDING:
+            signal.signal(number, end)
         code = child.wait()
         code = code if code >= 0 else 128 - code
         self._leave_word(node, Ended(code, os.uname().nodename, time.time(), told.is_set()))

@@ -16,7 +16,7 @@ from ..hpc.launch import Start, node_script, start_on_nodes
 from ..hpc.resources import HpcConfig
 from .exit_codes import EXIT_NO_START
 from .processes import end_tree
-from .words import node_words
+from .words import ENDING, node_words
 
 #: After one node's ranks have failed, the others have this long to see it by themselves.
 _GRACE_S = 2.0
@@ -91,7 +91,8 @@ def run_starts(
 
     # submitit has made this process deaf to TERM; the ranks must hear it, and this process must outlive
     # them, so that the scheduler finds the job ended by its own signal.
-    signal.signal(signal.SIGTERM, end)
+    for number in ENDING:
+        signal.signal(number, end)
     for command in commands:
         try:
             children.append(subprocess.Popen(command, env=dict(environ), stdin=subprocess.DEVNULL))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import msgspec
@@ -10,13 +11,15 @@ from ..spec import write_atomically
 
 #: Its being there tells the ranks that their time is up, whatever their deadline was.
 DRAIN_FILE = "drain"
+#: By which a scheduler ends a job: LSF sends INT first and TERM some time later, the others TERM.
+ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Ended(msgspec.Struct):
     """How a process of the job ended.
 
     `ended.json` is the driver's, and the last witness of the job's end; `node-N.json` is that of the
-    N-th node's launcher. `told` says that it was ended from outside, by a TERM.
+    N-th node's launcher. `told` says that it was ended from outside, by a signal.
     """
 
     exit_code: int
@@ -50,7 +53,7 @@ def node_words(folder: Path) -> list[Ended]:
 
 
 def was_ended_from_outside(folder: Path) -> bool:
-    """Tell whether every node's ranks were ended by a TERM: none of them failed by itself."""
+    """Tell whether every node's ranks were told to end: none of them failed by itself."""
     words = node_words(folder)
     return bool(words) and all(word.told for word in words)
 
