@@ -30,7 +30,9 @@ class HpcWorkerAdapter:
     inner: Sequence[str]
 
     def node(self) -> dict[str, str]:
-        """Give FOX_NNODES, FOX_NODE_RANK, MASTER_* and, where a step's tasks are the ranks, RANK and so on.
+        """Give FOX_NNODES, FOX_NODE_RANK, MASTER_* and, where nothing else numbers the ranks, RANK and so on.
+
+        A step's tasks are then the ranks; launchers other than srun start one on each node.
 
         These are the names that torch.distributed reads, so that its `env://` works without torchrun.
 
@@ -45,12 +47,16 @@ class HpcWorkerAdapter:
             "MASTER_ADDR": environ.get("MASTER_ADDR", "127.0.0.1"),
             "MASTER_PORT": environ.get("MASTER_PORT", "29500"),
         }
-        if in_step and not self.inner:
+        if self.inner and not launch_line.is_python(self.inner[0]):
+            return node
+        if in_step:
             node |= {
                 "RANK": environ["SLURM_PROCID"],
                 "WORLD_SIZE": environ.get("SLURM_STEP_NUM_TASKS", environ.get("SLURM_NTASKS", "1")),
                 "LOCAL_RANK": environ.get("SLURM_LOCALID", "0"),
             }
+        elif node["FOX_NNODES"] != "1" and "FOX_NODE_RANK" in environ:
+            node |= {"RANK": node["FOX_NODE_RANK"], "WORLD_SIZE": node["FOX_NNODES"], "LOCAL_RANK": "0"}
         return node
 
     def command(self) -> list[str]:

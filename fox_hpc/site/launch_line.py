@@ -99,6 +99,11 @@ def _has(words: Sequence[str], names: Sequence[str]) -> bool:
     )
 
 
+def is_python(program: str) -> bool:
+    """Tell whether a program is an interpreter, which starts one rank and does not number it."""
+    return os.path.basename(program).startswith("python")  # noqa: PTH119 - a word, not a path
+
+
 def rank_words(inner: Sequence[str], python: str, module: str | None, node: Mapping[str, str]) -> list[str]:
     """Give the command that starts one node's ranks, with torchrun's rendezvous made explicit.
 
@@ -111,8 +116,7 @@ def rank_words(inner: Sequence[str], python: str, module: str | None, node: Mapp
         return [python, *worker]
     program, *options = inner
     if os.path.basename(program) != "torchrun":  # noqa: PTH119
-        starts_python = _INNER.match(os.path.basename(program)) and "python" in program  # noqa: PTH119
-        return [program, *options, *([] if starts_python else [python]), *worker]
+        return [program, *options, *([] if is_python(program) else [python]), *worker]
     flags = {
         ("--nnodes",): node["FOX_NNODES"],
         ("--rdzv-backend", "--rdzv_backend"): "static",
