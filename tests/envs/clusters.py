@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+#: PBS hands on nothing of the submitting environment: lets the jobs run the code that is tested.
+OWN_CODE = f"export PYTHONPATH={shlex.quote(str(Path(__file__).parents[2]))}"
 DIALECTS = ("slurm", "pbs", "lsf")
 HOLD = {"slurm": ("scontrol", "hold"), "pbs": ("qhold",), "lsf": ("bstop",)}
 RELEASE = {"slurm": ("scontrol", "release"), "pbs": ("qrls",), "lsf": ("bresume",)}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters import CANCEL, DIALECTS, HOLD, PUSH, RELEASE, call, processes_of, queue, wait_for
+from clusters import CANCEL, DIALECTS, HOLD, OWN_CODE, PUSH, RELEASE, call, processes_of, queue, wait_for
 from steady import VALUE, recipe
 
 from fox_hpc import GroupError, HpcEnv, Run, SiteLost
@@ -47,7 +47,7 @@ class Cell:
     dialect: str
     folder: Path
     cluster: FakeCluster
-    hpc_config: dict[str, Any] = field(default_factory=dict)
+    hpc_config: dict[str, Any] = field(default_factory=lambda: {"prologue": [OWN_CODE]})
     run: Run | None = None
 
     def start(self, *, both_wait: bool = True) -> Run:
