@@ -30,7 +30,9 @@ class HpcWorkerAdapter:
     inner: Sequence[str]
 
     def node(self) -> dict[str, str]:
-        """Give FOX_NNODES, FOX_NODE_RANK, MASTER_* and, where a step's tasks are the ranks, RANK and so on.
+        """Give FOX_NNODES, FOX_NODE_RANK, MASTER_* and, where nothing else numbers the ranks, RANK and so on.
+
+        A step's tasks are then the ranks; launchers other than srun start one on each node.
 
         These are the names that torch.distributed reads, so that its `env://` works without torchrun.
 

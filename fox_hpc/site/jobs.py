@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 from ..hpc.dialect import JobInfo, is_forward
 from ..record import SITE_ENDED
+from .doubt import Doubt
 from .exit_codes import EXIT_NO_START
 
 #: After a sign that the job has ended, the scheduler is given this long to confirm it.
 CONFIRM_S = 10.0
 CONFIRM_TERM_S = 40.0
+#: … which says nothing new of a driver that ended well; a PBS without history and a Slurm without
+#: accounting have soon forgotten its job.
+CONFIRM_DONE_S = 2.0
 #: Looks after a submission: quick ones first, then the steady period.
 FIRST_LOOKS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
@@ -64,6 +68,7 @@ class SiteJob:
     lease_over: bool = False
     requeues: int = 0
     answered_calls: int = 0
+    doubt: Doubt | None = None
 
     @property
     def ended(self) -> bool:
@@ -78,6 +83,7 @@ class SiteJob:
     def submitted(self, job_id: str, now: float) -> None:
         """The scheduler has taken the job."""
         self.job_id, self.state, self.next_look = job_id, "PENDING", now + FIRST_LOOKS_S[0]
+        self.reason, self.doubt = "", None
 
     def observe(self, info: JobInfo | None, now: float, poll_s: float) -> bool:
         """Take the scheduler's answer, None if it had none; tell whether anything changed."""
@@ -112,6 +118,9 @@ class SiteJob:
             self._end_as_driver_said()
         elif info.state == "LOST" and self.cancel_asked:
             self.state, self.reason = "CANCELLED", "cancelled"
+        elif info.state == self.state and not self.ended and not self.lease_over:
+            # Why a job waits changes while it does; so does whether its host answers.
+            self.reason, self.nodes = info.reason, info.nodes or self.nodes
         elif is_forward(self.state, info.state):
             self.state, self.reason = info.state, info.reason
             self.nodes = info.nodes or self.nodes
@@ -124,7 +133,7 @@ class SiteJob:
 
     def _conclude(self, now: float) -> None:
         # A driver whose ranks got TERM stays until the scheduler ends it too, which takes a while.
-        patience_s = CONFIRM_TERM_S if self.driver_code == 143 else CONFIRM_S
+        patience_s = {0: CONFIRM_DONE_S, 143: CONFIRM_TERM_S}.get(self.driver_code or 0, CONFIRM_S)
         if not self.ended and self.driver_ended is not None and now - self.driver_ended > patience_s:
             self._end_as_driver_said()
 

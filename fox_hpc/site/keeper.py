@@ -16,6 +16,8 @@ from typing import Protocol
 from ..errors import SchedulerError, SubmitError
 from ..hpc.resources import HpcConfig
 from ..spec import RunSpec
+from .doubt import TRIES, Doubt
+from .ghosts import Ghosts
 from .jobs import SiteJob, backoff_s, worth_another
 from .launcher import Launcher, attempt_folder, job_name
 from .relay_record import RelayRecord
@@ -31,8 +33,6 @@ _QUICK_S = 0.2
 _IDLE_S = 5.0
 #: A look at the queue that took longer than this makes the next ones rarer.
 _SLOW_S = 5.0
-#: A submission that was under way when its relay died is looked for once more after this.
-_SETTLE_S = 2.0
 
 
 class Mouth(Protocol):
@@ -64,6 +64,9 @@ class JobKeeper:
         self._uncancelled: set[str] = set()
         self._over: float | None = None
         self._noted: set[tuple[str, int]] = set()
+        self._untaken = dict.fromkeys(self.jobs, 0)
+        doubted = {job.doubt.name for job in self.jobs.values() if job.doubt}
+        self._ghosts = Ghosts(launcher, set(record.open_names()) - doubted)
         self._poll_s = spec.poll_s
 
     def __repr__(self) -> str:
@@ -103,7 +106,9 @@ class JobKeeper:
         if last is None:
             return SiteJob(site)
         job = SiteJob(site, last.attempt)
-        if last.what == "submitted":
+        if last.what == "submitting":
+            job.doubt = Doubt(last.job_name, "its relay was killed while it submitted", time.monotonic())
+        elif last.what == "submitted":
             log.info("%s: job %s is adopted", site, last.job_id)
             job.submitted(last.job_id, time.monotonic())
             job.lost_touch = time.monotonic() if last.was_ready else None
@@ -112,34 +117,10 @@ class JobKeeper:
         return job
 
     def _adopt(self) -> None:
-        """Settle what was in the middle of something when the earlier relay ended."""
-        for site, last in self._left.items():
-            job = self.jobs[site]
-            if last.what == "submitting":
-                self._reconcile(job, last.job_name)
-            elif job.ended:
+        """Go on from the ends that the earlier relay has written down."""
+        for job in list(self.jobs.values()):
+            if job.ended:
                 self._ended(job)
-
-    def _reconcile(self, job: SiteJob, name: str) -> None:
-        """Learn whether a submission went through of which the relay did not live to hear."""
-        for pause_s in (_SETTLE_S, 0.0):
-            found = self._find(name)
-            if found:
-                log.info("%s: job %s, found by its name, is adopted", job.site, found[0])
-                self._record.add("submitted", job.site, job.attempt, job_id=found[0])
-                job.submitted(found[0], time.monotonic())
-                return
-            # The command that submits may have outlived the relay that started it.
-            time.sleep(pause_s)
-
-    def _find(self, name: str) -> list[str]:
-        while True:
-            try:
-                return self._launcher.find(name)
-            except SchedulerError as error:
-                # Submitting once more without knowing could double the job.
-                log.warning("whether job %s was taken is not known yet: %s", name, error)
-                time.sleep(_SLOW_S)
 
     def note_ready(self, site: str, attempt: int) -> None:
         """Write down that a worker holds a site's lease."""
@@ -151,35 +132,75 @@ class JobKeeper:
         now = time.monotonic()
         for job in self.jobs.values():
             if job.state == "NEW" and job.next_look <= now and job.site not in self._final:
-                self._submit(job)
+                (self._submit if job.doubt is None else self._resolve)(job)
             if job.watched and job.suspect:
                 self._read_driver(job, now)
         if any(job.watched and job.next_look <= now for job in self.jobs.values()):
             self._look()
 
     def _submit(self, job: SiteJob) -> None:
-        site = job.site
-        name = job_name(self.spec, site, job.attempt)
-        self._record.add("submitting", site, job.attempt, job_name=name)
+        name = job_name(self.spec, job.site, job.attempt)
+        self._record.add("submitting", job.site, job.attempt, job_name=name)
         try:
-            job_id = self._mouth.submit(site, job.attempt)
+            job_id = self._mouth.submit(job.site, job.attempt)
         except SchedulerError as error:
-            # What may have been taken all the same keeps its open line, and is looked for by its name.
-            if not (isinstance(error, SubmitError) and error.transient):
-                self._record.add("refused", site, job.attempt)
-            job.state = "FAILED"
-            job.reason = f"{error}\n({site} asked for {self._configs[site].asked()})"
-            self._final.add(site)
-            self._mouth.tell(job, final=True, refused=job.reason)
+            if isinstance(error, SubmitError) and error.transient:
+                # It may have been taken all the same; its line in the record stays open.
+                job.doubt = Doubt(name, str(error), time.monotonic())
+            else:
+                self._record.add("refused", job.site, job.attempt)
+                self._refused(job, str(error))
             return
-        self._record.add("submitted", site, job.attempt, job_id=job_id)
+        self._taken(job, job_id)
+
+    def _taken(self, job: SiteJob, job_id: str) -> None:
+        self._record.add("submitted", job.site, job.attempt, job_id=job_id)
         job.submitted(job_id, time.monotonic())
+        self._untaken[job.site] = 0
         self._mouth.tell(job, final=False)
+
+    def _refused(self, job: SiteJob, words: str) -> None:
+        job.state = "FAILED"
+        job.reason = f"{words}\n({job.site} asked for {self._configs[job.site].asked()})"
+        self._final.add(job.site)
+        self._mouth.tell(job, final=True, refused=job.reason)
+
+    def _resolve(self, job: SiteJob) -> None:
+        """Learn by its name whether a job was taken; to submit it once more too soon could double it."""
+        doubt = job.doubt
+        assert doubt is not None
+        try:
+            found = self._launcher.find(doubt.name)
+        except SchedulerError as error:
+            log.warning("whether job %s was taken is not known yet: %s", doubt.name, error)
+            found = None
+        now = time.monotonic()
+        job.next_look = doubt.next_look(now)
+        if found:
+            log.info("%s: job %s, found by its name, is adopted", job.site, found[0])
+            self._taken(job, found[0])
+        elif found is not None and doubt.settled(now, self.spec.poll_s):
+            self._submit_another(job, doubt)
+        elif doubt.looks == 1:
+            job.reason = f"whether it was taken is not known yet: {doubt.words}"
+            self._mouth.tell(job, final=False)
+
+    def _submit_another(self, job: SiteJob, doubt: Doubt) -> None:
+        site = job.site
+        self._untaken[site] += 1
+        if self._untaken[site] >= TRIES:
+            self._refused(job, doubt.words)
+            return
+        # Under the name of another attempt: should this one come after all, the two can be told apart.
+        log.warning("%s: the scheduler has no job %s; attempt %d follows", site, doubt.name, job.attempt + 1)
+        self._ghosts.add(doubt.name)
+        self.jobs[site] = SiteJob(site, job.attempt + 1)
 
     def _look(self) -> None:
         """Ask for all jobs at once: that costs the scheduler no more than to ask for one."""
         for site in list(self._uncancelled):
             self.cancel(site)
+        self._ghosts.lay()
         watched = [job for job in self.jobs.values() if job.watched]
         began = time.monotonic()
         answers = self._launcher.poll([job.job_id for job in watched])

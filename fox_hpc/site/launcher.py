@@ -26,7 +26,10 @@ class Launcher(Protocol):
     """What a relay needs of a scheduler. Methods may take long and are called from one thread."""
 
     def submit(self, site: str, worker: WorkerEnv) -> str:
-        """Start a site's job and return its id; raises SubmitError with the scheduler's words."""
+        """Start a site's job and return its id; raises SubmitError with the scheduler's words.
+
+        A `transient` one may have taken the job: `find` tells, sooner or later.
+        """
 
     def find(self, name: str) -> list[str]:
         """Give the ids of jobs of that name, after a submission whose answer was lost; SchedulerError."""
@@ -68,15 +71,9 @@ class BatchLauncher:
         self._executor = make_executor(spec.scheduler, environ)
 
     def submit(self, site: str, worker: WorkerEnv) -> str:
-        """See Launcher; a submission whose answer was lost is looked for by its name."""
+        """See Launcher."""
         plan = plan_job(self._spec, site, worker)
-        try:
-            return self._executor.submit(plan, drive, self._spec.folder, site, worker.attempt)
-        except SubmitError as error:
-            found = self._executor.find(plan.name) if error.transient else []
-            if not found:
-                raise
-            return found[0]
+        return self._executor.submit(plan, drive, self._spec.folder, site, worker.attempt)
 
     def find(self, name: str) -> list[str]:
         """See Launcher."""

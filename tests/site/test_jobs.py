@@ -140,3 +140,21 @@ def test_a_cancelled_job_without_a_scheduler_record_is_cancelled():
     job.observe(JobInfo("7", "LOST", raw="gone"), 6.0, POLL_S)
 
     assert job.state == "CANCELLED"
+
+
+def test_the_reason_of_a_job_that_waits_is_shown_as_it_changes():
+    job = submitted()
+    job.observe(JobInfo("7", "PENDING", reason="Priority"), 1.0, POLL_S)
+
+    assert job.observe(JobInfo("7", "PENDING", reason="JobHeldUser"), 2.0, POLL_S)
+    assert (job.state, job.reason) == ("PENDING", "JobHeldUser")
+
+
+def test_a_driver_that_ended_well_is_believed_sooner_than_one_that_failed():
+    well, badly = submitted(), submitted()
+    well.driver_ended, well.driver_code = 1.0, 0
+    badly.driver_ended, badly.driver_code = 1.0, 1
+    for job in (well, badly):
+        job.observe(None, 4.0, POLL_S)
+
+    assert (well.state, badly.state) == ("DONE", "PENDING")
