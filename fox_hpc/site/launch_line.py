@@ -116,7 +116,7 @@ def rank_words(inner: Sequence[str], python: str, module: str | None, node: Mapp
         return [python, *worker]
     program, *options = inner
     if os.path.basename(program) != "torchrun":  # noqa: PTH119
-        return [program, *options, *([] if is_python(program) else [python]), *worker]
+        return [program, *options, *([] if is_rank_itself(inner) else [python]), *worker]
     flags = {
         ("--nnodes",): node["FOX_NNODES"],
         ("--rdzv-backend", "--rdzv_backend"): "static",
