@@ -142,7 +142,8 @@ class Controller:
 
     def _dispatch(self, request: Request, session: Connection) -> None:
         trouble = self.engine.trouble
-        if trouble.fails(request.program, self.engine.now()):
+        # A program tells its version without asking anybody.
+        if request.argv != ["--version"] and trouble.fails(request.program, self.engine.now()):
             session.close()
         elif delay_s := trouble.delay_s(request.program):
             self.loop.later(delay_s, lambda: self._answer(request, session))

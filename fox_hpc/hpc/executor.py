@@ -102,7 +102,11 @@ class BatchExecutor:
         try:
             dialect = self.dialect()
         except SchedulerError as error:
-            raise SubmitError(str(error), command=error.command, exit_code=error.exit_code) from error
+            # Nothing was sent yet; a server that is away may be back soon.
+            passing = type(error) is SchedulerError and isinstance(error.__cause__, TimeoutError | None)
+            raise SubmitError(
+                str(error), command=error.command, exit_code=error.exit_code, transient=passing
+            ) from error
         submission = dialect.render(plan)
         try:
             plan.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from ..errors import RecipeError, SubmitError, UnreadableOutput
+from ..errors import RecipeError, SchedulerError, SubmitError, UnreadableOutput
 from . import script
 from .dialect import Answer, Cancellation, Inquiry, JobPlan, Query, Submission
 from .pbs_answers import TROUBLE, read_ids, read_json, read_plain
@@ -98,9 +98,12 @@ def is_torque(answer: Answer) -> bool:
     """Tell from the answer to VERSION which PBS it was.
 
     Raises:
+        SchedulerError: the server is away, and this qstat asks it.
         UnreadableOutput: none that is known; there are qstats of SGE, and some that imitate PBS on Slurm.
     """
     text = answer.stdout + answer.stderr
+    if answer.exit_code and TROUBLE.search(text):
+        raise SchedulerError(text.strip(), command=answer.command, exit_code=answer.exit_code, output=text)
     if re.search(r"^\s*pbs_version\s*=", text, re.MULTILINE):
         return False
     if re.search(r"^\s*Version:\s*\d", text, re.MULTILINE):

@@ -234,7 +234,8 @@ def test_a_run_in_trouble_gives_the_same_value_or_names_the_cause(cell: Cell, tr
         assert isinstance(lost, SiteLost)
         assert lost.state == outcome
         assert re.search(detail, str(lost)), str(lost)
-    assert queue(cell.dialect) == ""
+    cell.cluster.trouble(queries_fail_s=0)
+    wait_for(lambda: queue(cell.dialect) == "", 5)
     wait_for(lambda: not processes_of(run.workspace), 5)
     state = cell.cluster.folder / "state.json"
     wait_for(lambda: len(json.loads(state.read_text())["jobs"]) == jobs, 1)

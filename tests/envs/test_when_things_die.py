@@ -72,8 +72,15 @@ def test_a_worker_that_is_killed_fails_the_call_with_how_its_job_ended(env: Exec
     assert run.status == "FAILED"
 
 
+def is_relay(process: psutil.Process) -> bool:
+    try:
+        return "fox_hpc.site.relay" in process.cmdline()
+    except psutil.Error:  # it has ended since it was found
+        return False
+
+
 def relay_of(run: Run) -> psutil.Process:
-    return next(p for p in processes_of(run.workspace) if "fox_hpc.site.relay" in p.cmdline())
+    return next(p for p in processes_of(run.workspace) if is_relay(p))
 
 
 def test_a_relay_that_is_killed_is_followed_by_one_that_takes_up_the_open_call(env: ExecEnv):
@@ -94,7 +101,7 @@ def test_a_relay_that_is_killed_is_followed_by_one_that_takes_up_the_open_call(e
 def test_a_relay_that_is_killed_over_and_over_ends_the_run_and_its_jobs(env: ExecEnv):
     run = recipe("hang").execute(env)
     for _ in range(RELAY_RESTARTS + 1):
-        wait_for(lambda: [p for p in processes_of(run.workspace) if "fox_hpc.site.relay" in p.cmdline()])
+        wait_for(lambda: [p for p in processes_of(run.workspace) if is_relay(p)])
         relay_of(run).kill()
 
     with pytest.raises(RunError, match="the relay ended with exit code -9"):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from recordings import RECORDINGS, read_recording
 
-from fox_hpc.errors import SubmitError, UnreadableOutput
+from fox_hpc.errors import SchedulerError, SubmitError, UnreadableOutput
 from fox_hpc.hpc.dialect import ENDED, Answer, JobInfo, Query, Reading, file_id
 from fox_hpc.hpc.pbs import VERSION, PbsDialect, is_torque, short_name
 from fox_hpc.hpc.pbs_answers import PBS_CODES, STATES, TORQUE_CODES
@@ -311,6 +311,12 @@ def test_the_version_tells_which_pbs_it_is() -> None:
     )
     with pytest.raises(UnreadableOutput, match=r"neither OpenPBS's nor Torque's: SGE 8"):
         is_torque(Answer(VERSION, 0, "SGE 8.1.9\n", ""))
+
+
+def test_a_server_that_is_away_says_nothing_of_which_pbs_it_is() -> None:
+    with pytest.raises(SchedulerError, match="cannot connect") as raised:
+        is_torque(Answer(VERSION, 255, "", "qstat: cannot connect to server pbs01 (errno=15010)\n"))
+    assert type(raised.value) is SchedulerError
 
 
 def torque_job(**attributes: str) -> JobInfo:
