@@ -72,8 +72,19 @@ def test_a_worker_that_is_killed_fails_the_call_with_how_its_job_ended(env: Exec
     assert run.status == "FAILED"
 
 
+def relays_of(run: Run) -> list[psutil.Process]:
+    return [process for process in processes_of(run.workspace) if "fox_hpc.site.relay" in words_of(process)]
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
 def relay_of(run: Run) -> psutil.Process:
-    return next(p for p in processes_of(run.workspace) if "fox_hpc.site.relay" in p.cmdline())
+    return relays_of(run)[0]
 
 
 def test_a_relay_that_is_killed_is_followed_by_one_that_takes_up_the_open_call(env: ExecEnv):
@@ -94,8 +105,11 @@ def test_a_relay_that_is_killed_is_followed_by_one_that_takes_up_the_open_call(e
 def test_a_relay_that_is_killed_over_and_over_ends_the_run_and_its_jobs(env: ExecEnv):
     run = recipe("hang").execute(env)
     for _ in range(RELAY_RESTARTS + 1):
-        wait_for(lambda: [p for p in processes_of(run.workspace) if "fox_hpc.site.relay" in p.cmdline()])
-        relay_of(run).kill()
+        wait_for(lambda: relays_of(run))
+        # One that was killed may still be in sight for a moment: only its successor is the next.
+        relay = relay_of(run)
+        relay.kill()
+        wait_for(lambda relay=relay: relay not in relays_of(run))
 
     with pytest.raises(RunError, match="the relay ended with exit code -9"):
         run.result(60)
