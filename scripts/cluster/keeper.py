@@ -96,6 +96,10 @@ class Keeper:
             self.start_accounting()
         self.start("slurmctld", "slurmctld", "-D", "-i")
         self.wait("slurmctld to answer", lambda: "UP" in self.ask("scontrol", "ping"))
+        if self.accounting:
+            # Before that, what jobs do is not recorded.
+            port = ("sacctmgr", "-n", "-P", "list", "cluster", "format=controlport")
+            self.wait("slurmctld's entry", lambda: self.ask(*port).strip() == str(self.port))
         for name in self.nodes:
             self.start(name, "slurmd", "-D", "-N", name)
 
