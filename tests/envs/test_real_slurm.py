@@ -30,6 +30,7 @@ def execute(tmp_path: Path) -> Iterator[Callable[[FoxRecipe], Run]]:
     yield start
     for run in runs:
         run.cancel()
+        run.wait(30)
         jobs = {site.job_id for site in run.record().sites.values()}
         wait_for(lambda jobs=jobs: not jobs & set(slurm("squeue", "-h", "-o", "%A").split()))
 

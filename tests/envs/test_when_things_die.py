@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -30,8 +30,11 @@ def make_env(kind: str, folder: str | Path) -> ExecEnv:
 
 
 @pytest.fixture(params=KINDS)
-def env(request: pytest.FixtureRequest, tmp_path: Path) -> ExecEnv:
-    return make_env(request.param, tmp_path)
+def env(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ExecEnv]:
+    """Give an environment, and stop it: a run that is left open by a test that fails would hold up pytest."""
+    made = make_env(request.param, tmp_path)
+    yield made
+    made.stop()
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
