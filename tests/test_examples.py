@@ -51,6 +51,24 @@ def test_fedavg_gives_the_same_weights_in_every_environment(tmp_path: Path):
     assert len({digest("02_fedavg", *options, folder=tmp_path) for options in environments}) == 1
 
 
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+def test_the_main_job_ends_with_the_same_weights_on_the_real_slurm(tmp_path: Path):
+    schedulers = ("fake-slurm", "slurm")
+
+    assert (
+        len({digest("03_client_api_ddp", "--scheduler", name, folder=tmp_path) for name in schedulers}) == 1
+    )
+
+
+@pytest.mark.cluster
+def test_hello_collab_learns_the_same_on_the_real_slurm(tmp_path: Path):
+    places = (["--env", "sim"], ["--scheduler", "slurm"])
+    told = [submit("01_hello_collab", *options, folder=tmp_path)["result"] for options in places]
+
+    assert told[0] == told[1]
+
+
 @pytest.mark.parametrize("example", ["03_client_api_ddp", "04_collab_ddp"])
 def test_an_example_for_many_ranks_also_runs_on_one(example: str, tmp_path: Path):
     answer = submit(example, "--env", "sim", folder=tmp_path)

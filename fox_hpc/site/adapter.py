@@ -71,21 +71,25 @@ class HpcWorkerAdapter:
     def run(self) -> int:
         """Start this node's ranks, wait for them, and leave word of how they ended."""
         command, told = self.command(), threading.Event()
-        node = self.node()
+        node, children = self.node(), list[subprocess.Popen[bytes]]()
+
+        def end(*_: object) -> None:
+            told.set()
+            for child in children:
+                child.terminate()
+
+        # Before the ranks start: an order to end may come as soon as they are there.
+        for signum in ENDING_SIGNALS:
+            signal.signal(signum, end)
         try:
-            child = subprocess.Popen(command, env={**self.environ, **node})
+            children.append(subprocess.Popen(command, env={**self.environ, **node}))
         except OSError as error:
             say = f"fox-hpc: cannot start {command[0]} on {os.uname().nodename}: {error.strerror}"
             print(say, file=sys.stderr)  # noqa: T201 - this is the job's stderr
             return EXIT_NO_START
-
-        def end(*_: object) -> None:
-            told.set()
-            child.terminate()
-
-        for signum in ENDING_SIGNALS:
-            signal.signal(signum, end)
-        code = child.wait()
+        if told.is_set():
+            end()
+        code = children[0].wait()
         code = code if code >= 0 else 128 - code
         self._leave_word(node, Ended(code, os.uname().nodename, time.time(), told.is_set()))
         return code

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -30,8 +30,11 @@ def make_env(kind: str, folder: str | Path) -> ExecEnv:
 
 
 @pytest.fixture(params=KINDS)
-def env(request: pytest.FixtureRequest, tmp_path: Path) -> ExecEnv:
-    return make_env(request.param, tmp_path)
+def env(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ExecEnv]:
+    """Give an environment, and stop it: a run that is left open by a test that fails would hold up pytest."""
+    made = make_env(request.param, tmp_path)
+    yield made
+    made.stop()
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
@@ -72,15 +75,19 @@ def test_a_worker_that_is_killed_fails_the_call_with_how_its_job_ended(env: Exec
     assert run.status == "FAILED"
 
 
-def is_relay(process: psutil.Process) -> bool:
+def relays_of(run: Run) -> list[psutil.Process]:
+    return [process for process in processes_of(run.workspace) if "fox_hpc.site.relay" in words_of(process)]
+
+
+def words_of(process: psutil.Process) -> list[str]:
     try:
-        return "fox_hpc.site.relay" in process.cmdline()
-    except psutil.Error:  # it has ended since it was found
-        return False
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def relay_of(run: Run) -> psutil.Process:
-    return next(p for p in processes_of(run.workspace) if is_relay(p))
+    return relays_of(run)[0]
 
 
 def test_a_relay_that_is_killed_is_followed_by_one_that_takes_up_the_open_call(env: ExecEnv):
@@ -101,8 +108,11 @@ def test_a_relay_that_is_killed_is_followed_by_one_that_takes_up_the_open_call(e
 def test_a_relay_that_is_killed_over_and_over_ends_the_run_and_its_jobs(env: ExecEnv):
     run = recipe("hang").execute(env)
     for _ in range(RELAY_RESTARTS + 1):
-        wait_for(lambda: [p for p in processes_of(run.workspace) if is_relay(p)])
-        relay_of(run).kill()
+        wait_for(lambda: relays_of(run))
+        # One that was killed may still be in sight for a moment: only its successor is the next.
+        relay = relay_of(run)
+        relay.kill()
+        wait_for(lambda relay=relay: relay not in relays_of(run))
 
     with pytest.raises(RunError, match="the relay ended with exit code -9"):
         run.result(60)
