@@ -37,6 +37,12 @@ def digest(example: str, *options: str, folder: Path) -> str:
     return str(answer["result"]["digest"])
 
 
+@pytest.fixture(scope="module")
+def on_fake(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Run the main job on the fake Slurm, once: it takes half a minute."""
+    return submit("03_client_api_ddp", "--scheduler", "fake-slurm", folder=tmp_path_factory.mktemp("fake"))
+
+
 def test_hello_collab_learns_the_digits(tmp_path: Path):
     answer = submit("01_hello_collab", "--env", "sim", folder=tmp_path)
 
@@ -77,8 +83,8 @@ def test_an_example_for_many_ranks_also_runs_on_one(example: str, tmp_path: Path
 
 
 @pytest.mark.timeout(300)
-def test_the_main_job_trains_two_sites_of_two_nodes_with_ddp(tmp_path: Path):
-    answer = submit("03_client_api_ddp", "--scheduler", "fake-slurm", folder=tmp_path)
+def test_the_main_job_trains_two_sites_of_two_nodes_with_ddp(on_fake: dict[str, Any]):
+    answer = on_fake
 
     assert answer["result"]["rounds"] == 5
     assert answer["result"]["accuracy"] >= 0.93
