@@ -26,7 +26,7 @@ from .words import forget_words, read_ended
 log = logging.getLogger(__name__)
 
 #: How long a relay that ends tries to see its jobs end.
-GIVE_UP_S = 20.0
+GIVE_UP_S = 10.0
 #: Between two looks for the driver's last word, while a job is thought to have ended …
 _QUICK_S = 0.2
 #: … and the longest sleep of a relay that watches nothing.

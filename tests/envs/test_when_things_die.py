@@ -157,17 +157,16 @@ def test_ctrl_c_cancels_jobs_and_leaves_no_process(kind: str, tmp_path: Path):
 
 
 def test_a_job_that_cannot_start_tells_why(env: ExecEnv):
-    made = recipe("average")
-    (run := made.execute(env)).workspace  # noqa: B018 - the folder is there before the sites start
+    run = recipe("average").execute(env)
     (run.workspace / "client.pkl").write_bytes(b"not a pickle")
 
     with pytest.raises(GroupError) as raised:
         run.result(60)
 
-    lost = raised.value.failures["site-1"]
-    assert isinstance(lost, SiteLost)
-    assert lost.exit_code == 3
-    assert "the worker could not start" in lost.stderr_tail
+    # The first site that is lost makes the group hopeless; the other may be given up before it is lost too.
+    lost = [error for error in raised.value.failures.values() if isinstance(error, SiteLost)]
+    assert {error.exit_code for error in lost} == {3}
+    assert all("the worker could not start" in error.stderr_tail for error in lost)
 
 
 def test_two_runs_at_once_do_not_meet(env: ExecEnv):
