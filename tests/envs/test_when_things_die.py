@@ -54,9 +54,10 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     for process in psutil.process_iter():
         try:
             words = " ".join([*process.cmdline(), *process.environ().values()])
-        except psutil.Error:
+            ended = process.status() == psutil.STATUS_ZOMBIE
+        except psutil.Error:  # it has ended since it was listed
             continue
-        if str(folder) in words and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+        if str(folder) in words and process.pid != os.getpid() and not ended:
             found.append(process)
     return found
 
