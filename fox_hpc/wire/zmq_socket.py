@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from abc import ABC, abstractmethod
 from typing import Any
 
 import zmq
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 numbers = itertools.count(1)
 
 
-class ZmqLink:
+class ZmqLink(ABC):
     """What listening and dialling links share; see link.Link."""
 
     def __init__(self, io: ZmqLoop, handler: Handler, keys: Keys, kind: int) -> None:
@@ -29,9 +30,9 @@ class ZmqLink:
         self._socket: Any = io.context.socket(kind)
         self._monitor: Any = io.context.socket(zmq.PAIR)
 
+    @abstractmethod
     def start(self) -> None:
         """Begin to listen or to dial; raises ZMQError or ValueError."""
-        raise NotImplementedError
 
     def _configure(self, events: int) -> None:
         """Set what both kinds of link have; raises ZMQError or ValueError."""
@@ -49,9 +50,9 @@ class ZmqLink:
         self._monitor.connect(address)
 
     @property
+    @abstractmethod
     def url(self) -> str:
         """See Link."""
-        raise NotImplementedError
 
     def open(self) -> None:
         """Begin to read; on the I/O thread."""
@@ -123,16 +124,16 @@ class ZmqLink:
     def _hand_over(self, peer: str, frames: list[Any]) -> None:
         self.io.guarded(lambda: self.handler.received(self, peer, frames))
 
+    @abstractmethod
     def _head(self, peer: str) -> bytes | None:
         """Give the first frame of a message to a peer, None if there is no such peer."""
-        raise NotImplementedError
 
-    def _read_one(self, frames: list[Any]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _read_one(self, frames: list[Any]) -> None: ...
 
-    def _event(self, event: int, value: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _event(self, event: int, value: int) -> None: ...
 
+    @abstractmethod
     def _settle(self) -> None:
         """Tell which peers are down: everything that came from them has been read."""
-        raise NotImplementedError
