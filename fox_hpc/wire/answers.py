@@ -45,7 +45,8 @@ class Answers:
         """A call came: give it to be run, or the answer that it has, or None if there is nothing to do."""
         with self._lock:
             if id in self._kept:
-                return self._kept[id]
+                kept = self._kept[id]
+                return kept if kept.target == origin else None
             if id in self._running or id in self._settled:
                 return None
             incoming = self._running[id] = Incoming(id, origin, Call(""), frames)
@@ -62,20 +63,24 @@ class Answers:
             self._kept[incoming.id] = answer
             return True
 
-    def acknowledged(self, id: str) -> None:
-        """The caller has its answer."""
+    def acknowledged(self, id: str, origin: str) -> None:
+        """The caller has its answer; anybody else's word for that counts for nothing."""
         with self._lock:
-            if self._kept.pop(id, None) is not None:
-                self._settle(id)
+            self._let_go(id, origin)
 
-    def cancel(self, id: str) -> None:
+    def cancel(self, id: str, origin: str) -> None:
         """The caller waits no more: a call that runs is told, an answer that is kept is dropped."""
         with self._lock:
             running = self._running.get(id)
-            if running is not None:
+            if running is None:
+                self._let_go(id, origin)
+            elif running.origin == origin:
                 running.cancelled.set()
-            elif self._kept.pop(id, None) is not None:
-                self._settle(id)
+
+    def _let_go(self, id: str, origin: str) -> None:
+        if id in self._kept and self._kept[id].target == origin:
+            del self._kept[id]
+            self._settle(id)
 
     def wanted(self, incoming: Incoming) -> bool:
         """Tell whether a call that has not begun is still to be run; one that was cancelled is settled."""

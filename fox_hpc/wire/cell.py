@@ -21,6 +21,8 @@ from . import channel, envelope
 from .answers import Answer, Answers, Incoming
 from .call_codec import read_call, read_reply, write_call, write_reply
 from .envelope import Envelope
+from .names import relay_cell, worker_cell
+from .refusals import Refusals
 
 __all__ = [
     "Cell",
@@ -35,16 +37,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-
-
-def worker_cell(site: str, rank: int = 0) -> str:
-    """Name the cell that runs a site's functions; the server's is `server`."""
-    return "server" if site == "server" else f"{site}.app.worker.{rank}"
-
-
-def relay_cell(site: str) -> str:
-    """Name the relay's cell of a site."""
-    return f"{site}.app"
 
 
 #: How a cell sends: puts the frames on the link that leads to the target; never blocks.
@@ -94,7 +86,7 @@ class Cell:
         self._outgoing: dict[str, Outgoing] = {}
         self._reachable: set[str] = set(reachable)
         self._lost: dict[str, Fault] = {}
-        self._answers = Answers()
+        self._answers, self.refusals = Answers(), Refusals()
 
     def __repr__(self) -> str:
         to_do, kept = len(self._answers.running()), self.kept
@@ -182,8 +174,12 @@ class Cell:
             self._say("cancel", id, self._address(out.site))
             self._fail(out, fault)
 
-    def _pop(self, id: str) -> Outgoing | None:
+    def _pop(self, id: str, origin: str = "") -> Outgoing | None:
         with self._lock:
+            out = self._outgoing.get(id)
+            if out is not None and origin not in ("", self._address(out.site)):
+                self.refusals.note("answer of another", origin, f"{origin} answers a call to {out.site}")
+                return None
             return self._outgoing.pop(id, None)
 
     def _fail(self, out: Outgoing, fault: Fault) -> None:
@@ -209,9 +205,9 @@ class Cell:
         elif head.kind == "reply":
             self._take_reply(head, frames)
         elif head.kind == "ack":
-            self._answers.acknowledged(head.id)
+            self._answers.acknowledged(head.id, head.origin)
         elif head.kind == "cancel":
-            self._answers.cancel(head.id)
+            self._answers.cancel(head.id, head.origin)
 
     def _take_call(self, head: Envelope, frames: list[Any]) -> None:
         found = self._answers.take(head.id, head.origin, frames)
@@ -221,7 +217,7 @@ class Cell:
             self._send(found.target, found.frames)
 
     def _take_reply(self, head: Envelope, frames: list[Any]) -> None:
-        out = self._pop(head.id)
+        out = self._pop(head.id, head.origin)
         # Acknowledged even if nobody waits for it: the far side need not keep it any longer.
         self._say("ack", head.id, head.origin)
         if out is not None:

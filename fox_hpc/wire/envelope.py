@@ -32,8 +32,13 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     attempt: int = 0
 
 
+class _Versioned(msgspec.Struct, frozen=True, array_like=True):
+    version: int
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Envelope)
+_any_decoder = msgspec.msgpack.Decoder(_Versioned)
 
 
 def seal(kind: str, channel: str, *, id: str = "", origin: str, target: str, attempt: int = 0) -> bytes:
@@ -51,10 +56,25 @@ def read(frame: Any) -> Envelope:
     try:
         envelope = _decoder.decode(frame)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        other = _version_of(frame)
+        if other != WIRE_VERSION:
+            raise _mismatch("the other end", other) from error
         raise WireError(f"a frame of {len(memoryview(frame))} bytes is not an envelope: {error}") from error
     if envelope.version != WIRE_VERSION:
-        raise VersionMismatch(
-            f"{envelope.origin} speaks version {envelope.version} of the wire format, this end "
-            f"{WIRE_VERSION}: install the same fox-hpc on both"
-        )
+        raise _mismatch(envelope.origin, envelope.version)
     return envelope
+
+
+def _mismatch(who: str, version: int) -> VersionMismatch:
+    return VersionMismatch(
+        f"{who} speaks version {version} of the wire format, this end {WIRE_VERSION}: "
+        "install the same fox-hpc on both"
+    )
+
+
+def _version_of(frame: Any) -> int:
+    """Find the version of an envelope that is laid out otherwise: in all of them it comes first."""
+    try:
+        return _any_decoder.decode(frame).version
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return WIRE_VERSION

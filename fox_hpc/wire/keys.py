@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,23 +38,37 @@ class Keys(msgspec.Struct, frozen=True):
         return [("owner", self.owner)]
 
 
-def make_keys(folder: Path, owners: list[str]) -> None:
+def new_keys(owner: str) -> Keys:
+    """Make a pair, in memory only."""
+    public, secret = zmq.curve_keypair()
+    return Keys(owner, public.decode(), secret.decode())
+
+
+def make_keys(folder: Path, owners: list[str], known: Mapping[str, str] | None = None) -> None:
     """Make a pair for each owner, in a folder that only this user can enter.
+
+    Args:
+        known: public keys of others that are written down beside them.
 
     Raises:
         WorkspaceError: the folder cannot be made or written, or an owner cannot be the name of a file.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        public_keys = {}
-        for owner in owners:
-            public, secret = zmq.curve_keypair()
-            public_keys[owner] = public.decode()
-            _save(_file(folder, owner), Keys(owner, public.decode(), secret.decode()))
-        _save(folder / _PUBLIC, public_keys)
+        private_folder(folder)
+        made = {owner: new_keys(owner) for owner in owners}
+        for owner, keys in made.items():
+            save_private(_file(folder, owner), keys)
+        save_private(
+            folder / _PUBLIC, {owner: keys.public for owner, keys in made.items()} | dict(known or {})
+        )
     except OSError as error:
         raise WorkspaceError(f"keys cannot be written to {folder}: {error.strerror}") from error
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that only this user can enter; raises OSError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
 
 
 def load_keys(folder: Path, owner: str) -> Keys:
@@ -64,8 +79,8 @@ def load_keys(folder: Path, owner: str) -> Keys:
         WorkspaceError: there is no such file, or it holds no keys.
     """
     path = _file(folder, owner)
-    keys = _load(path, Keys)
-    if keys.owner != owner or not (_is_key(keys.public) and _is_key(keys.secret)):
+    keys = load_private(path, Keys)
+    if keys.owner != owner or not (is_key(keys.public) and is_key(keys.secret)):
         raise WorkspaceError(f"{path} holds no keys of {owner}")
     return keys
 
@@ -73,9 +88,9 @@ def load_keys(folder: Path, owner: str) -> Keys:
 def load_public(folder: Path) -> dict[str, str]:
     """Read the public key of each owner; raises as `load_keys` does."""
     path = folder / _PUBLIC
-    public = _load(path, dict[str, str])
+    public = load_private(path, dict[str, str])
     for owner, key in public.items():
-        if not _is_key(key):
+        if not is_key(key):
             raise WorkspaceError(f"{path} holds no public key of {owner}")
     return public
 
@@ -87,15 +102,22 @@ def _file(folder: Path, owner: str) -> Path:
     return folder / name
 
 
-def _save(path: Path, value: object) -> None:
+def save_private(path: Path, value: object) -> None:
+    """Write a value as JSON into a file that only this user can read; raises OSError."""
     write_atomically(path, msgspec.json.encode(value), 0o600)
     # The umask may have taken more than others' bits.
     path.chmod(0o600)
 
 
-def _load(path: Path, kind: type[T]) -> T:
+def load_private(path: Path, kind: type[T], *, alone: bool = False) -> T:
+    """Read a file of keys; raises as `load_keys` does.
+
+    Args:
+        alone: the file may lie anywhere, its folder is not looked at.
+    """
     try:
-        _check_private(path.parent, 0o700)
+        if not alone:
+            _check_private(path.parent, 0o700)
         _check_private(path, 0o600)
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:
@@ -104,7 +126,8 @@ def _load(path: Path, kind: type[T]) -> T:
         raise WorkspaceError(f"{path} holds no keys: {error}") from error
 
 
-def _is_key(text: str) -> bool:
+def is_key(text: str) -> bool:
+    """Tell whether a text is a key in Z85."""
     try:
         return len(zmq.utils.z85.decode(text)) == 32
     except (ValueError, KeyError, UnicodeError, struct.error):

@@ -13,7 +13,10 @@ Sources: ZMTP heartbeats RFC 37, CURVE RFC 25 (https://rfc.zeromq.org), zmq_sock
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -30,6 +33,7 @@ log = logging.getLogger(__name__)
 
 L = TypeVar("L", bound=ZmqLink)
 
+_SHOOK = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 
 
@@ -39,29 +43,44 @@ class ZmqIo(ZmqLoop):
     Args:
         heartbeat_s: how often a quiet connection is tried.
         dead_after_s: how long a peer may leave that unanswered before it counts as down.
+        redial_s: how long a dialler whose key was refused waits before it tries again.
     """
 
-    def __init__(self, *, heartbeat_s: float = 10.0, dead_after_s: float = 30.0) -> None:
-        super().__init__(int(heartbeat_s * 1000), int(dead_after_s * 1000))
+    def __init__(
+        self, *, heartbeat_s: float = 10.0, dead_after_s: float = 30.0, redial_s: float = 10.0
+    ) -> None:
+        super().__init__(int(heartbeat_s * 1000), int(dead_after_s * 1000), redial_s)
 
     def listen(
-        self, handler: Handler, keys: Keys, allowed: Mapping[str, str], *, host: str = "*", port: int = 0
+        self,
+        handler: Handler,
+        keys: Keys,
+        allowed: Mapping[str, str],
+        *,
+        host: str = "*",
+        port: int = 0,
+        ports: tuple[int, int] | None = None,
     ) -> ZmqListener:
         """Make a link that cells with an allowed key can dial.
 
         Args:
             allowed: owner → public key. A cell may only be named as its key's owner, or below it.
             port: 0 takes a free one; `url` tells which.
+            ports: with port 0, the first and last of those that may be taken.
 
         Raises:
             WireError: nothing can listen there.
         """
-        return self._open(lambda: ZmqListener(self, handler, keys, allowed, host, port))
+        first, last = (port, port) if port or ports is None else ports
+        for one in range(first, last):
+            with contextlib.suppress(WireError):
+                return self._open(lambda: ZmqListener(self, handler, keys, allowed, host, one))  # noqa: B023
+        return self._open(lambda: ZmqListener(self, handler, keys, allowed, host, last))
 
     def dial(self, url: str, name: str, handler: Handler, keys: Keys, server_key: str) -> ZmqDialer:
         """Make a link to a listening one, as the cell of that name; it connects again by itself.
 
-        Only one whose key was refused does not: libzmq gives up then, and says so once in the log.
+        One whose key was refused says so once in the log, and tries again slowly: it may be listed later.
 
         Raises:
             WireError: the url is none.
@@ -91,13 +110,14 @@ class ZmqListener(ZmqLink):
         self, io: ZmqIo, handler: Handler, keys: Keys, allowed: Mapping[str, str], host: str, port: int
     ) -> None:
         super().__init__(io, handler, keys, zmq.ROUTER)
-        self._peers = Peers(self._tell)
+        self._peers = Peers(self._tell, io.refusals)
         self._domain = f"{keys.owner}-{next(numbers)}".encode()
-        self._host, self.port, self._allowed = host, port, allowed
+        self._host, self.port, self._allowed = host, port, dict(allowed)
 
     def start(self) -> None:
         """See ZmqLink."""
-        self._configure(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED)
+        events = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
+        self._configure(events | _SHOOK)
         self.io.allow(self._domain, self._allowed)
         self._socket.curve_server = True
         self._socket.zap_domain = self._domain
@@ -113,11 +133,28 @@ class ZmqListener(ZmqLink):
     @property
     def url(self) -> str:
         """See Link; a wildcard host is told as loopback."""
-        return self.urls(["127.0.0.1" if self._host == "*" else self._host])[0]
+        return self.urls([{"*": "127.0.0.1", "::": "::1"}.get(self._host, self._host)])[0]
 
     def urls(self, hosts: list[str]) -> tuple[str, ...]:
         """Give the addresses under which the named hosts would reach this link."""
         return tuple(f"tcp://{f'[{host}]' if ':' in host else host}:{self.port}" for host in hosts)
+
+    def allow(self, allowed: Mapping[str, str]) -> None:
+        """Let these keys in from now on, and cut the connections of others; from any thread."""
+        self.io.call_soon(lambda: self._allow(dict(allowed)))
+
+    def _allow(self, allowed: dict[str, str]) -> None:
+        if self._socket.closed:
+            return
+        gone = {owner for owner, key in self._allowed.items() if allowed.get(owner) != key}
+        self._allowed = allowed
+        self.io.allow(self._domain, allowed)
+        self._take_events()
+        for fd in self._peers.evict(gone):
+            # A ROUTER has no way to part from one peer: its connection is broken, as a bad line would do it.
+            # Should the descriptor have been taken again since, some other peer dials once more.
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as connection:
+                connection.shutdown(socket.SHUT_RDWR)
 
     def shut(self, linger_ms: int) -> None:
         """See ZmqLink."""
@@ -146,8 +183,11 @@ class ZmqListener(ZmqLink):
     def _event(self, event: int, value: int) -> None:
         if event == zmq.EVENT_ACCEPTED:
             self._peers.accepted(value)
-        else:
-            self._peers.closed(value)
+        elif event & _SHOOK:
+            self._peers.shook()
+        elif self._peers.closed(value):
+            words = f"{self.url} was dialled by something that speaks no CURVE, or has another server's key"
+            self.io.refusals.note("no handshake", self.url, words)
 
     def _settle(self) -> None:
         self._peers.settle()
@@ -189,6 +229,7 @@ class ZmqDialer(ZmqLink):
             if not self._was_refused:
                 log.warning("%s refused the key of %s", self._url, self.keys.owner)
             self._was_refused = True
+            self.io.call_later(self.io.redial_s, self._redial)
         elif event == zmq.EVENT_DISCONNECTED:
             self._broken = self._up
         elif not self.closed:
@@ -197,6 +238,13 @@ class ZmqDialer(ZmqLink):
             # The greeting: the other end learns that this cell is there, even if it has nothing to say.
             self._send("", [])
             self._tell("", True)
+
+    def _redial(self) -> None:
+        if not self._socket.closed and not self._up:
+            # libzmq has given this address up, and dials it only if it is given anew.
+            with contextlib.suppress(zmq.ZMQError):
+                self._socket.disconnect(self._url)
+            self._socket.connect(self._url)
 
     def _settle(self) -> None:
         if self._broken:

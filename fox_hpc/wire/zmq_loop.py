@@ -19,6 +19,7 @@ import zmq
 import zmq.utils.z85
 
 from .link import Timers
+from .refusals import Refusals
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,8 @@ class Closable(Protocol):
 class ZmqLoop:
     """The thread, its timers and its sockets; ZmqIo adds the making of links."""
 
-    def __init__(self, heartbeat_ms: int, dead_after_ms: int) -> None:
-        self.heartbeat_ms, self.dead_after_ms = heartbeat_ms, dead_after_ms
+    def __init__(self, heartbeat_ms: int, dead_after_ms: int, redial_s: float) -> None:
+        self.heartbeat_ms, self.dead_after_ms, self.redial_s = heartbeat_ms, dead_after_ms, redial_s
         self.context = zmq.Context()
         self.closed = False
         self.links: list[Closable] = []
@@ -50,7 +51,8 @@ class ZmqLoop:
         self._asleep = False
         self._close_by = math.inf
         self.watch(self._wake_read.fileno(), self._drain)
-        self._guard = Guard(self.context)
+        self.refusals = Refusals()
+        self._guard = Guard(self.context, self.refusals)
         self.allow, self.forget = self._guard.allow, self._guard.forget
         self.watch(self._guard.socket, self._guard.answer)
         self._thread = threading.Thread(target=self._loop, name="fox-io", daemon=True)
@@ -132,7 +134,8 @@ class ZmqLoop:
 class Guard:
     """The ZAP handler of a context: tells libzmq which keys may come in, and whose they are."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, refusals: Refusals) -> None:
+        self._refusals = refusals
         self.socket: Any = context.socket(zmq.REP)
         self.socket.linger = 0
         self.socket.bind("inproc://zeromq.zap.01")
@@ -160,9 +163,13 @@ class Guard:
         if len(request) < 6 or request[0] != b"1.0":
             number = request[1] if len(request) > 1 else b""
             return [b"1.0", number, b"500", b"this is not a ZAP 1.0 request", b"", b""]
-        _version, number, domain, _address, _identity, mechanism, *credentials = request
+        _version, number, domain, address, _identity, mechanism, *credentials = request
         key = credentials[0] if mechanism == b"CURVE" and credentials else b""
         owner = self._owners.get(domain, {}).get(key)
         if owner is None:
+            shown, who = zmq.utils.z85.encode(key)[:8].decode() or "none", address.decode("utf-8", "replace")
+            self._refusals.note(
+                "unlisted key", shown, f"{who} came with key {shown}…, which is not on the list"
+            )
             return [b"1.0", number, b"400", b"this key is not allowed", b"", b""]
         return [b"1.0", number, b"200", b"OK", owner.encode(), b""]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from ..errors import NotAllowed
-
-log = logging.getLogger(__name__)
+from .refusals import Refusals
 
 
 @dataclass(eq=False)
@@ -16,11 +13,13 @@ class Peer:
     """One connection.
 
     Args:
+        owner: whose key it has.
         welcome: its key may use its name, and no newer connection has the name.
     """
 
     id: bytes
     name: str
+    owner: str
     fd: int
     welcome: bool
 
@@ -33,15 +32,17 @@ class Peers:
 
     Args:
         tell: called with a name and whether it can be reached, each change once.
+        refusals: where names are counted that a key does not stand for.
     """
 
-    def __init__(self, tell: Callable[[str, bool], None]) -> None:
-        self._tell = tell
+    def __init__(self, tell: Callable[[str, bool], None], refusals: Refusals) -> None:
+        self._tell, self._refusals = tell, refusals
         self._by_id: dict[bytes, Peer] = {}
         self._by_fd: dict[int, Peer] = {}
         self._by_name: dict[str, Peer] = {}
         self._open: set[int] = set()
         self._gone: list[Peer] = []
+        self._shaken = 0
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -60,9 +61,10 @@ class Peers:
 
         What has the name already is pushed out: a cell that connects again is itself.
         """
+        self._shaken -= 1
         text = name.decode("utf-8", "replace")
         allowed = bool(owner) and (text == owner or text.startswith(owner + "."))
-        peer = self._by_id[id] = Peer(id, text, fd, allowed)
+        peer = self._by_id[id] = Peer(id, text, owner, fd, allowed)
         before = self._by_fd.pop(fd, None)
         if before is not None:
             self._drop(before)
@@ -71,8 +73,9 @@ class Peers:
         else:
             self._gone.append(peer)
         if not allowed:
-            shown = NotAllowed(f"a cell with the key of {owner or 'nobody'} calls itself {text!r:.100}")
-            log.warning("%s: what it says is dropped", shown)
+            who = owner or "nobody"
+            words = f"a cell with the key of {who} calls itself {text!r:.100}: what it says is dropped"
+            self._refusals.note("name of another", who, words)
             return peer
         old = self._by_name.get(text)
         if old is not None:
@@ -81,16 +84,37 @@ class Peers:
         self._tell(text, True)
         return peer
 
+    def evict(self, owners: Collection[str]) -> list[int]:
+        """Listen no more to the connections of some keys, and give their descriptors, to be cut."""
+        gone = [peer for peer in self._by_id.values() if peer.owner in owners]
+        for peer in gone:
+            self._leave(peer)
+        return [peer.fd for peer in gone if self._by_fd.get(peer.fd) is peer]
+
     def accepted(self, fd: int) -> None:
         """A descriptor was opened."""
         self._open.add(fd)
 
-    def closed(self, fd: int) -> None:
-        """A descriptor was closed; its connection is told down by `settle`."""
+    def shook(self) -> None:
+        """Some connection's handshake has ended, well or with a refused key; nobody says whose."""
+        self._shaken += 1
+
+    def closed(self, fd: int) -> bool:
+        """A descriptor was closed; its connection is told down by `settle`.
+
+        Returns:
+            whether it was a stranger's: one that never came to the end of a handshake.
+        """
+        was_open = fd in self._open
         self._open.discard(fd)
         peer = self._by_fd.pop(fd, None)
         if peer is not None:
             self._gone.append(peer)
+        elif was_open and self._shaken > 0:
+            self._shaken -= 1
+        else:
+            return was_open
+        return False
 
     def settle(self) -> None:
         """All that was received has been read: let go of the connections that are closed."""

@@ -461,7 +461,7 @@ def test_memory_of_settled_calls_is_bounded() -> None:
         incoming = answers.take(str(number), "server", [])
         assert isinstance(incoming, Incoming)
         answers.answer(incoming, Answer("server", []))
-        answers.acknowledged(str(number))
+        answers.acknowledged(str(number), "server")
 
     assert answers.take(str(REMEMBERED), "server", []) is None
     assert isinstance(answers.take("0", "server", []), Incoming)

@@ -20,6 +20,7 @@ import zmq
 
 from fox_hpc.errors import LinkClosed, WireError
 from fox_hpc.testing.ear import Ear
+from fox_hpc.wire.refusals import Refusals
 from fox_hpc.wire.zmq_link import ZmqIo
 from fox_hpc.wire.zmq_loop import Guard
 from fox_hpc.wire.zmq_peers import Peers
@@ -151,20 +152,24 @@ def test_large_message_arrives_whole_and_without_a_copy(net: Any) -> None:
     assert bytes(view) == sent
 
 
-def test_unknown_key_is_refused_with_one_line(net: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_key_is_refused_with_one_line_on_each_side(
+    net: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     server, client = Ear(), Ear()
     listening = net.listen(server, {"site-2": net.keys["site-2"].public})
     with caplog.at_level(logging.WARNING):
         refused = net.dial(listening.url, "site-1", client)
         for _ in range(10):
             refused.send("", [b"let me in"])
-        wait_for(lambda: caplog.records)
+        wait_for(lambda: len(caplog.records) == 2)
         net.dial(listening.url, "site-2", Ear()).send("", [b"me"])
         server.wait_messages(1)
         refused.send("", [b"again"])
 
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{listening.url} refused the key of site-1"
+    key = net.keys["site-1"].public[:8]
+    assert sorted(record.getMessage() for record in caplog.records) == [
+        f"refused: 127.0.0.1 came with key {key}…, which is not on the list",
+        f"{listening.url} refused the key of site-1",
     ]
     assert (server.messages, client.changes) == ([("site-2", [b"me"])], [])
     # The I/O thread does not wait for a peer that will never take what was sent.
@@ -231,7 +236,7 @@ def test_malformed_authentication_request_leaves_the_door_working(net: Any) -> N
 
 def test_guard_refuses_keys_of_a_link_that_is_gone() -> None:
     context = zmq.Context()
-    guard = Guard(context)
+    guard = Guard(context, Refusals())
     public, _ = zmq.curve_keypair()
     raw = zmq.utils.z85.decode(public.decode())
     request = [b"1.0", b"1", b"d", b"", b"", b"CURVE", raw]
@@ -380,7 +385,7 @@ def test_actions_from_many_threads_all_run(net: Any) -> None:
 class Told:
     def __init__(self) -> None:
         self.changes: list[tuple[str, bool]] = []
-        self.peers = Peers(lambda name, up: self.changes.append((name, up)))
+        self.peers = Peers(lambda name, up: self.changes.append((name, up)), Refusals())
 
 
 def test_descriptor_that_is_used_again_by_the_same_cell_is_a_new_connection() -> None:
