@@ -21,7 +21,7 @@ Exit codes:
   1    the run failed: its algorithm, or too many of its sites
   2    a wrong option, recipe or config
   3    the scheduler refused the job, or cannot be used; or doctor found a fault
-  4    the run folder cannot be used, or there is no such run
+  4    a run folder or keys cannot be used, or there is no such run
   5    an optional package is missing
   130  cancelled by Ctrl-C (143: by SIGTERM, 129: by a lost terminal)"""
 
@@ -34,6 +34,7 @@ COMMANDS = {
     "attach": ("attach", "Watch a run that is on, until it ends."),
     "cancel": ("cancel", "End a run and its jobs."),
     "cleanup": ("cleanup", "End jobs that a dead run has left behind."),
+    "keys": ("keys", "Make and revoke the keys of a server and its sites."),
     "doctor": ("doctor", "Examine a cluster, and write its site.toml."),
     "fake": ("fake", "A scheduler for machines that have none."),
 }

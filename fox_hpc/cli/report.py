@@ -14,6 +14,7 @@ from ..errors import (
     FoxError,
     GroupError,
     MissingExtra,
+    NotAllowed,
     RecipeError,
     RemoteError,
     RunCancelled,
@@ -26,6 +27,7 @@ _CODES: tuple[tuple[type[FoxError], int], ...] = (
     (RecipeError, 2),
     (SchedulerError, 3),
     (WorkspaceError, 4),
+    (NotAllowed, 4),
     (MissingExtra, 5),
     (RunCancelled, 130),
 )
