@@ -8,7 +8,7 @@ import inspect
 import re
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -108,13 +108,16 @@ class FoxRecipe:
         """Name the sites of a run: site-1, site-2, …"""
         return tuple(f"site-{number}" for number in range(1, count + 1))
 
-    def site_specs(self, count: int) -> tuple[SiteSpec, ...]:
+    def site_specs(self, count: int, names: Sequence[str] = ()) -> tuple[SiteSpec, ...]:
         """Describe each site of a run, with its overrides.
+
+        Args:
+            names: what the sites are called, if not site-1, site-2, …
 
         Raises:
             RecipeError: there are fewer sites than `min_clients`, or `sites=` names one that is not there.
         """
-        names = self.site_names(count)
+        names = tuple(names) or self.site_names(count)
         if self.min_clients > count:
             raise RecipeError(f"min_clients={self.min_clients}, but the environment has {count} sites")
         for name in self.sites:

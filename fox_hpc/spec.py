@@ -21,6 +21,20 @@ class SiteSpec(msgspec.Struct, frozen=True):
     hpc: dict[str, Any] = {}
 
 
+class RelaySpec(msgspec.Struct, frozen=True):
+    """Where a relay listens for its workers.
+
+    Args:
+        listen: the address that it binds; "*" is every IPv4 one, "::" every one.
+        advertise: names, addresses or whole urls under which the compute nodes are to try it first.
+        ports: the first and last port that it may take, None for any free one.
+    """
+
+    listen: str = "*"
+    advertise: tuple[str, ...] = ()
+    ports: tuple[int, int] | None = None
+
+
 class RunSpec(msgspec.Struct, frozen=True):
     """Everything a relay, driver or worker needs to know of its run; holds no secret.
 
@@ -35,6 +49,8 @@ class RunSpec(msgspec.Struct, frozen=True):
         server_urls: where the server listens, best first.
         poll_s: seconds between two looks at the queue in steady state.
         lease_s: seconds that a worker and its relay may be out of touch.
+        relay: where the relay listens for its workers.
+        all_sites: the names of all sites of the run, if other relays serve some of them.
     """
 
     run: str
@@ -50,7 +66,14 @@ class RunSpec(msgspec.Struct, frozen=True):
     code_path: tuple[str, ...] = ()
     poll_s: float = 30.0
     lease_s: float = 60.0
+    relay: RelaySpec = RelaySpec()
+    all_sites: tuple[str, ...] = ()
     version: int = SPEC_VERSION
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all sites of the run, in order."""
+        return self.all_sites or tuple(site.name for site in self.sites)
 
     def site(self, name: str) -> SiteSpec:
         """Return the site of that name."""

@@ -34,6 +34,8 @@ COMMANDS = {
     "attach": ("attach", "Watch a run that is on, until it ends."),
     "cancel": ("cancel", "End a run and its jobs."),
     "cleanup": ("cleanup", "End jobs that a dead run has left behind."),
+    "serve": ("serve", "Run a recipe's algorithm for sites that join from elsewhere."),
+    "join": ("join", "Take part in a run of a server elsewhere, from this login node."),
     "keys": ("keys", "Make and revoke the keys of a server and its sites."),
     "doctor": ("doctor", "Examine a cluster, and write its site.toml."),
     "fake": ("fake", "A scheduler for machines that have none."),

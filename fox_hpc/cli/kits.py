@@ -37,7 +37,7 @@ def job_script(kit: str) -> str:
         site_name="site-1",
         client_class="Trainer",
         run_dir=FOLDER,
-        keys_dir=f"{FOLDER}/keys",
+        keys_dir=f"{FOLDER}/sites/site-1/attempt-1/keys",
     )
     return render(plan_job(spec, "site-1", worker)).script
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -19,6 +19,8 @@ class Interrupts:
     def __init__(self) -> None:
         self.count = 0
         self.signum: int | None = None
+        #: Called with each signal, within its handler.
+        self.on_signal: Callable[[], None] | None = None
         self._raise = False
         self._before: dict[int, Any] = {}
 
@@ -63,5 +65,7 @@ class Interrupts:
         if self.count >= PATIENCE:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
+        if self.on_signal is not None:
+            self.on_signal()
         if self._raise:
             raise KeyboardInterrupt

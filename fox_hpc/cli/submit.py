@@ -100,7 +100,9 @@ def make_env(
     from ..hpc.profile import Profile, load_profile
 
     known = Profile() if profile is None else load_profile(profile)
-    return HpcEnv(sites, scheduler or "auto", workspace, poll_s=known.poll_s, profile=known.job)
+    return HpcEnv(
+        sites, scheduler or "auto", workspace, poll_s=known.poll_s, profile=known.job, relay=known.relay
+    )
 
 
 def _show_plan(recipe: FoxRecipe, env: ExecEnv, as_json: bool) -> int:

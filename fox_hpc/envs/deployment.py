@@ -1,4 +1,4 @@
-"""Deployment: one run whose sites are other processes: its folder, keys, server cell and relay."""
+"""Deployment: one run whose sites are jobs of this user: its folder, its keys, its server and its relay."""
 
 from __future__ import annotations
 
@@ -6,35 +6,27 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import msgspec
 
 from ..environment import scrubbed
 from ..errors import RecipeError, RunError, SchedulerError, SubmitError, WorkspaceError
 from ..recipe import FoxRecipe
 from ..record import RunRecord
-from ..server.controller import FoxController
-from ..server.desk import SiteDesk
 from ..site.launcher import make_launcher
 from ..site.logs import last_lines
 from ..site.relay_record import RelayRecord
 from ..spec import RunSpec, save_spec, write_atomically
-from ..tracking.receiver import make_receivers
 from ..wire.keys import load_keys, load_public, make_keys
-from ..wire.zmq_link import ZmqIo
-from .base import RecordWriter, Run, make_run_folder
+from .base import Run, make_run_folder
+from .service import CANCEL_S, Listening, Service
 
 log = logging.getLogger(__name__)
 
-#: Sites that were asked to end may take this long before their jobs are cancelled …
-FINISH_S = 60.0
-#: … after a failure only this long: whatever they still do is for nobody …
-FAILED_FINISH_S = 10.0
-#: … and cancelled jobs this long before their record is left to itself.
-CANCEL_S = 60.0
 #: A relay that is killed is started again this often in one run.
 RELAY_RESTARTS = 5
 
@@ -56,58 +48,38 @@ class Deployment:
         environ: Mapping[str, str],
         fake: Any = None,
     ) -> None:
-        self.recipe, self.spec, self._environ, self._fake = recipe, spec, dict(environ), fake
+        self._environ, self._fake = dict(environ), fake
         self.folder = Path(spec.folder)
         self._closing = False
         self._restarts = 0
         self._relay: subprocess.Popen[bytes] | None = None
-        _save_client(recipe, self.folder)
-        names = tuple(site.name for site in spec.sites)
-        make_keys(self.folder / "keys", ["server", "relay", *names])
-        self._io = ZmqIo()
-        self._desk = SiteDesk(self._io.call_later)
-        keys = load_keys(self.folder / "keys", "server")
-        relay_key = load_public(self.folder / "keys")["relay"]
-        link = self._io.listen(self._desk, keys, {"relay": relay_key}, host="127.0.0.1")
-        self.spec = _with_urls(spec, (link.url,))
-        save_spec(self.spec)
-        self._desk.attach(link)
-        for name in names:
-            self._desk.expect(name, "relay")
-        self.controller = FoxController(
-            recipe.server_app,
-            self._desk.cell,
+        save_client(recipe, self.folder)
+        keys_dir = self.folder / "keys"
+        make_keys(keys_dir, ["server", "relay"])
+        self._service = Service(
+            recipe,
             RunRecord(run=spec.run, job_name=spec.job_name, folder=spec.folder, env=env_name),
-            sites=names,
-            min_clients=spec.min_clients,
-            receivers=make_receivers(recipe.tracking_type, self.folder),
-            open=self._open,
-            close=self._close,
-            abort=self._desk.cell.abort,
-            on_change=RecordWriter(lambda: self.controller.snapshot()),
+            dict.fromkeys(spec.names, "relay"),
+            spec.min_clients,
+            Listening(load_keys(keys_dir, "server"), {"relay": load_public(keys_dir)["relay"]}),
+            start_sites=self._start_sites,
+            end_sites=self._end_sites,
         )
-        self._desk.board = self.controller
+        self.spec = msgspec.structs.replace(spec, server_urls=(self._service.link.url,))
+        save_spec(self.spec)
+        self.controller, self._desk = self._service.controller, self._service.desk
         self._desk.on_refused = self._refused
 
     def start(self) -> Run:
         """Start the run."""
-        self.controller.start()
-        return Run(self.controller)
+        return self._service.start()
 
     # On the algorithm's thread.
 
-    def _open(self) -> None:
+    def _start_sites(self) -> None:
         if self._fake is not None:
             self._fake.up()
             self._environ = {**self._environ, **self._fake.env}
-        context = self.controller.context()
-        serve = threading.Thread(
-            target=self._desk.serve,
-            args=(lambda call: self.recipe.server_app.invoke(call, context),),
-            name="fox-server-calls",
-            daemon=True,
-        )
-        serve.start()
         self._start_relay()
 
     def _start_relay(self) -> None:
@@ -141,28 +113,18 @@ class Deployment:
         if len(refused) == len(self.spec.sites):
             self.controller.fail(SubmitError(next(iter(refused.values()))))
 
-    def _close(self) -> None:
+    def _end_sites(self) -> None:
         try:
             if self._relay is not None:
-                self._end_sites()
+                self._end_relay(self._relay)
         finally:
             if self._fake is not None:
                 self._fake.down()
-            self._desk.cell.stop()
-            self._io.close()
 
-    def _end_sites(self) -> None:
+    def _end_relay(self, relay: subprocess.Popen[bytes]) -> None:
         if not self.controller.failed:
-            hurry = self.controller.aborted
-            finish_s = FINISH_S if self.controller.succeeded else FAILED_FINISH_S
-            self._desk.finish(cancel=hurry)
-            if not self._desk.wait_ended(CANCEL_S if hurry else finish_s) and not hurry:
-                self.controller.notice(f"sites had not ended after {finish_s:g} s: their jobs are cancelled")
-                self._desk.finish(cancel=True)
-                self._desk.wait_ended(CANCEL_S)
+            self._service.finish_sites()
         self._closing = True
-        relay = self._relay
-        assert relay is not None
         assert relay.stdin is not None
         relay.stdin.close()
         try:
@@ -186,14 +148,25 @@ class Deployment:
 
 
 def make_spec(
-    recipe: FoxRecipe, count: int, *, run: str, folder: str, scheduler: str, poll_s: float
+    recipe: FoxRecipe,
+    count: int,
+    *,
+    run: str,
+    folder: str,
+    scheduler: str,
+    poll_s: float,
+    names: Sequence[str] = (),
 ) -> RunSpec:
-    """Describe a run for the processes that make it up."""
+    """Describe a run for the processes that make it up.
+
+    Args:
+        names: what the sites are called, if not site-1, site-2, …
+    """
     return RunSpec(
         run=run,
         job_name=recipe.job_name,
         folder=folder,
-        sites=recipe.site_specs(count),
+        sites=recipe.site_specs(count, names),
         min_clients=recipe.min_clients,
         client_class=recipe.client_class,
         training_module=recipe.training_module,
@@ -208,19 +181,24 @@ def make_spec(
 def new_folder(recipe: FoxRecipe, workspace: Any) -> tuple[str, str]:
     """Make the run's folder, which nobody else may enter."""
     run, folder = make_run_folder(recipe.job_name, workspace)
+    close_folder(folder)
+    return run, str(folder)
+
+
+def close_folder(folder: Path) -> None:
+    """Let nobody else enter a run's folder; raises WorkspaceError."""
     try:
         folder.chmod(0o700)
     except OSError as error:
         raise WorkspaceError(f"{folder} cannot be closed to others: {error.strerror}") from error
-    return run, str(folder)
 
 
-def _with_urls(spec: RunSpec, urls: tuple[str, ...]) -> RunSpec:
-    fields = {name: getattr(spec, name) for name in spec.__struct_fields__}
-    return RunSpec(**{**fields, "server_urls": urls})
+def save_client(recipe: FoxRecipe, folder: Path) -> None:
+    """Write the client object down for the site's own workers; it never leaves this disk.
 
-
-def _save_client(recipe: FoxRecipe, folder: Path) -> None:
+    Raises:
+        RecipeError: it cannot be written down.
+    """
     obj = recipe.client_app.obj
     try:
         data = cloudpickle.dumps(obj)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..hpc.executor import make_executor, render
 from ..hpc.resources import SCHEDULERS, HpcConfig
 from ..recipe import FoxRecipe
 from ..site.launcher import plan_job
-from ..spec import RunSpec, SiteSpec
+from ..spec import RelaySpec, RunSpec, SiteSpec
 from .base import ExecEnv, Run
 from .deployment import Deployment, make_spec, new_folder
 
@@ -40,6 +40,7 @@ class HpcEnv(ExecEnv):
         fake: options of the fake cluster, e.g. `{"nodes": 2, "cpus": 8}`.
         profile: keys of hpc_config that hold where a recipe does not say them itself; what is the same
             for all jobs on one cluster. `hpc.profile.load_profile` reads them from a file.
+        relay: where the relay listens for its workers.
 
     Raises:
         RecipeError: the scheduler is none of these, or `fake` is given for a real one.
@@ -54,6 +55,7 @@ class HpcEnv(ExecEnv):
         poll_s: float | None = None,
         fake: dict[str, Any] | None = None,
         profile: Mapping[str, Any] | None = None,
+        relay: RelaySpec | None = None,
     ) -> None:
         super().__init__(num_clients, workspace)
         if scheduler not in SCHEDULERS:
@@ -61,6 +63,7 @@ class HpcEnv(ExecEnv):
         if fake and scheduler in REAL:
             raise RecipeError(f"fake= describes the fake cluster; with scheduler={scheduler!r} there is none")
         self.scheduler, self.poll_s, self.fake = scheduler, poll_s, dict(fake or {})
+        self.relay = relay or RelaySpec()
         self.profile = HpcConfig.from_mapping(profile or {}, "profile")
 
     def deploy(self, recipe: FoxRecipe) -> Run:
@@ -70,7 +73,7 @@ class HpcEnv(ExecEnv):
             SchedulerError: the scheduler that was asked for is not on PATH.
         """
         scheduler = self._choose(recipe)
-        self._check(recipe)
+        _check(self._spec(recipe, scheduler, "", "").sites)
         run, folder = new_folder(recipe, self.workspace)
         spec = self._spec(recipe, scheduler, run, folder)
         fake = None
@@ -89,25 +92,48 @@ class HpcEnv(ExecEnv):
 
     def plan(self, recipe: FoxRecipe) -> list[Submission]:
         """Say what `deploy` would submit, site by site; needs no scheduler and starts nothing."""
-        self._check(recipe)
         wanted = self._wanted(recipe)
         scheduler = "slurm" if wanted == "auto" else wanted
         folder = str(Path(self.workspace or "fox_runs").resolve() / f"{recipe.job_name}-RUN")
         spec = self._spec(recipe, scheduler, f"{recipe.job_name}-RUN", folder)
+        _check(spec.sites)
         plans = [plan_job(spec, site.name, _example(spec, site.name)) for site in spec.sites]
         return [render(plan, scheduler) for plan in plans]
 
-    def _spec(self, recipe: FoxRecipe, scheduler: str, run: str, folder: str) -> RunSpec:
-        count = self.num_clients or recipe.min_clients
+    def share(
+        self, recipe: FoxRecipe, site: str, *, run: str, sites: Sequence[str], min_clients: int, folder: str
+    ) -> RunSpec:
+        """Describe one site's share of a run that a server elsewhere has begun.
+
+        Args:
+            sites: the names of all sites of the run.
+            folder: where this site keeps what it has of the run.
+
+        Raises:
+            RecipeError: the site's job cannot be rendered for its scheduler.
+            SchedulerError: the scheduler that was asked for is not on PATH.
+        """
+        scheduler = self._choose(recipe)
+        spec = self._spec(recipe, scheduler, run, folder, sites)
+        spec = msgspec.structs.replace(
+            spec, sites=(spec.site(site),), all_sites=tuple(sites), min_clients=min_clients
+        )
+        _check(spec.sites)
+        render(plan_job(spec, site, _example(spec, site)), scheduler)
+        return spec
+
+    def _spec(
+        self, recipe: FoxRecipe, scheduler: str, run: str, folder: str, names: Sequence[str] = ()
+    ) -> RunSpec:
+        count = len(names) or self.num_clients or recipe.min_clients
         usual_s = _POLL_S if scheduler in REAL else _FAKE_POLL_S
         poll_s = self.poll_s if self.poll_s is not None else usual_s
-        spec = make_spec(recipe, count, run=run, folder=folder, scheduler=scheduler, poll_s=poll_s)
-        return msgspec.structs.replace(spec, sites=self._sites(recipe))
-
-    def _sites(self, recipe: FoxRecipe) -> tuple[SiteSpec, ...]:
-        """Describe the sites: a recipe's word goes before the profile's, a site's own before both."""
-        sites = recipe.site_specs(self.num_clients or recipe.min_clients)
-        return tuple(msgspec.structs.replace(site, hpc=self._asks(recipe, site)) for site in sites)
+        spec = make_spec(
+            recipe, count, run=run, folder=folder, scheduler=scheduler, poll_s=poll_s, names=names
+        )
+        # A recipe's word goes before the profile's, a site's own before both.
+        sites = (msgspec.structs.replace(site, hpc=self._asks(recipe, site)) for site in spec.sites)
+        return msgspec.structs.replace(spec, sites=tuple(sites), relay=self.relay)
 
     def _asks(self, recipe: FoxRecipe, site: SiteSpec) -> dict[str, Any]:
         # The words themselves, not the configs made of them: a default that is spelled out wins as well.
@@ -134,15 +160,16 @@ class HpcEnv(ExecEnv):
             )
         return wanted
 
-    def _check(self, recipe: FoxRecipe) -> None:
-        for site in self._sites(recipe):
-            nodes = site.hpc.get("nodes_per_client", 1)
-            first = (site.run_cmd or "").split()[:1]
-            if nodes > 1 and first != ["srun"]:
-                raise RecipeError(
-                    f"{site.name} asks for nodes_per_client={nodes}, but run_cmd={site.run_cmd!r} starts "
-                    "ranks on one node: 'srun torchrun --nproc_per_node=2 --nnodes=$SLURM_NNODES' is right"
-                )
+
+def _check(sites: Sequence[SiteSpec]) -> None:
+    for site in sites:
+        nodes = site.hpc.get("nodes_per_client", 1)
+        first = (site.run_cmd or "").split()[:1]
+        if nodes > 1 and first != ["srun"]:
+            raise RecipeError(
+                f"{site.name} asks for nodes_per_client={nodes}, but run_cmd={site.run_cmd!r} starts "
+                "ranks on one node: 'srun torchrun --nproc_per_node=2 --nnodes=$SLURM_NNODES' is right"
+            )
 
 
 def _example(spec: RunSpec, site: str) -> WorkerEnv:
@@ -152,5 +179,5 @@ def _example(spec: RunSpec, site: str) -> WorkerEnv:
         site_name=site,
         client_class=spec.client_class,
         run_dir=spec.folder,
-        keys_dir=f"{spec.folder}/keys",
+        keys_dir=f"{spec.folder}/sites/{site}/attempt-1/keys",
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RecipeError
+from ..spec import RelaySpec
 from .resources import HpcConfig
 
 TABLES = ("job", "relay")
-RELAY_KEYS = ("poll_s",)
+RELAY_KEYS = ("poll_s", "listen", "advertise", "ports")
+
+_PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,12 @@ class Profile:
         job: keys of `hpc_config`, checked, as far as they differ from the defaults. A recipe's own
             `hpc_config` goes before them, and what a recipe says for one site before both.
         poll_s: seconds between two looks at the queue in steady state; None leaves it to the environment.
+        relay: where the relay listens for its workers.
     """
 
     job: Mapping[str, Any] = field(default_factory=dict)
     poll_s: float | None = None
+    relay: RelaySpec = field(default_factory=RelaySpec)
 
 
 def load_profile(path: str | os.PathLike[str]) -> Profile:
@@ -62,19 +68,41 @@ def read_profile(text: str, where: str = "site.toml") -> Profile:
         if not isinstance(table, dict):
             raise RecipeError(f"{where}: {name!r} is a table, written [{name}]")
     job = HpcConfig.from_mapping(tables.get("job", {}), f"{where} [job]")
-    return Profile(job.as_mapping(), _poll_s(tables.get("relay", {}), f"{where} [relay]"))
+    relay, said = tables.get("relay", {}), f"{where} [relay]"
+    for key in relay:
+        if key not in RELAY_KEYS:
+            raise RecipeError(f"{said} has no key {key!r}{_guess(key, RELAY_KEYS)}")
+    return Profile(job.as_mapping(), _poll_s(relay, said), _relay(relay, said))
 
 
 def _poll_s(table: Mapping[str, Any], where: str) -> float | None:
-    for key in table:
-        if key not in RELAY_KEYS:
-            raise RecipeError(f"{where} has no key {key!r}{_guess(key, RELAY_KEYS)}")
     value = table.get("poll_s")
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise RecipeError(f"{where}: poll_s={value!r}: a number of seconds above 0 is right")
     return float(value)
+
+
+def _relay(table: Mapping[str, Any], where: str) -> RelaySpec:
+    listen, advertise = table.get("listen", "*"), table.get("advertise", [])
+    if not isinstance(listen, str) or not listen:
+        raise RecipeError(f"{where}: listen={listen!r}: an address of this host is right, or '*', or '::'")
+    if not isinstance(advertise, list) or not all(isinstance(one, str) and one for one in advertise):
+        raise RecipeError(f"{where}: advertise={advertise!r}: a list is right, ['login1-ib0', '10.1.0.5']")
+    ports = table.get("ports")
+    return RelaySpec(
+        listen, tuple(advertise), None if ports is None else read_ports(ports, f"{where}: ports")
+    )
+
+
+def read_ports(text: object, where: str) -> tuple[int, int]:
+    """Read a range of ports, `20000-20010`; raises RecipeError."""
+    match = _PORTS.fullmatch(text) if isinstance(text, str) else None
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not 1 <= first <= last <= 65535:
+        raise RecipeError(f"{where}={text!r}: a range of ports is right, '20000-20010'")
+    return first, last
 
 
 def _guess(key: str, right: Sequence[str]) -> str:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
 
 from ..call import Call, Fault, Reply
-from ..errors import NotAllowed, WireError
+from ..errors import VersionMismatch, WireError
 from ..metric import Point
-from ..wire import channel, codec, envelope
+from ..wire import channel, codec, envelope, handshake
 from ..wire.cell import Cell, relay_cell
 from ..wire.envelope import Envelope
+from ..wire.handshake import Join, Refuse, Welcome
 from ..wire.link import Link
+from ..wire.names import site_of
+from ..wire.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
@@ -51,17 +55,34 @@ class Board(Protocol):
 class SiteDesk:
     """Handles the links of the relays for one run.
 
-    A site can be called from its worker's `ready` on; from its job's end on, calls to it fail.
+    A site can be called from its worker's `ready` on; from its job's end on, calls to it fail. A relay
+    counts for nothing until it has joined this run, and speaks for its own sites only.
+
+    Args:
+        welcome: what relays are told that join.
+        refusals: where what is not believed is counted.
     """
 
-    def __init__(self, call_later: Callable[[float, Callable[[], None]], Callable[[], None]]) -> None:
+    def __init__(
+        self,
+        call_later: Callable[[float, Callable[[], None]], Callable[[], None]],
+        welcome: Welcome,
+        refusals: Refusals | None = None,
+    ) -> None:
         self.cell = Cell("server", self._post, call_later)
+        self.welcome = welcome
+        self.refusals = self.cell.refusals = refusals or self.cell.refusals
         self.board: Board | None = None
         self.refused: dict[str, str] = {}
         self.on_refused: Callable[[str, str], None] | None = None
         self._link: Link | None = None
         self._relay_of: dict[str, str] = {}
+        self._joined: set[str] = set()
+        self._met: set[str] = set()
+        self._attempts: dict[str, int] = {}
         self._ended: set[str] = set()
+        self._over = False
+        self.on_joined: Callable[[str, Join], None] | None = None
         self._changed = threading.Condition()
         self._finishing = ""
 
@@ -77,7 +98,9 @@ class SiteDesk:
         """Run the calls that sites make, on this thread, until the cell is stopped."""
         while (incoming := self.cell.take()) is not None:
             try:
-                reply = Reply(answer(incoming.call))
+                # Who calls is told by the envelope, which was checked, and not by what it says itself.
+                call = replace(incoming.call, caller=site_of(incoming.origin))
+                reply = Reply(answer(call))
             except Exception as error:
                 reply = Reply(fault=Fault.from_exception(error))
             self.cell.reply(incoming, reply)
@@ -87,22 +110,39 @@ class SiteDesk:
         self._finishing = "cancel" if cancel else "finish"
         for site in self._relay_of:
             if site not in self._ended:
-                head = envelope.seal(
-                    "shutdown",
-                    channel.WORKER,
-                    id="cancel" if cancel else "",
-                    origin="server",
-                    target=relay_cell(site),
-                )
-                self._post(relay_cell(site), [head])
+                self._shut_down("cancel" if cancel else "", relay_cell(site))
 
-    def wait_ended(self, timeout: float) -> bool:
-        """Wait until every site's last job has ended; tell whether all have."""
+    def wait_ended(self, timeout: float, *, met_only: bool = False) -> bool:
+        """Wait until every site's last job has ended; tell whether all have.
+
+        Args:
+            met_only: sites whose relay never joined are not waited for.
+        """
         with self._changed:
-            return self._changed.wait_for(lambda: len(self._ended) == len(self._relay_of), timeout)
+            wanted = self._met if met_only else set(self._relay_of)
+            return self._changed.wait_for(lambda: wanted <= self._ended, timeout)
+
+    def part(self) -> None:
+        """Tell every relay that the run is over; also one that joins after this."""
+        self._over = True
+        for site in self._relay_of:
+            self._shut_down("over", relay_cell(site))
+
+    def expel(self, site: str, words: str) -> None:
+        """A site may take part no more: calls to it fail, unless it joins again."""
+        self.cell.lose(site, Fault("lost", message=words))
+        self._tell(site, state="LOST", ready=False, reason=words)
+        with self._changed:
+            self._ended.add(site)
+            self._changed.notify_all()
+
+    def _shut_down(self, how: str, target: str) -> None:
+        self._post(
+            target, [envelope.seal("shutdown", channel.WORKER, id=how, origin="server", target=target)]
+        )
 
     def _post(self, target: str, frames: list[Any], /) -> None:
-        relay = self._relay_of.get(target.partition(".")[0])
+        relay = self._relay_of.get(site_of(target))
         if self._link is not None and relay is not None:
             self._link.send(relay, frames)
 
@@ -110,32 +150,87 @@ class SiteDesk:
         """See Handler."""
         try:
             head = envelope.read(frames[0])
-            self._check(head, peer)
-            self._take(head, frames[1:])
+            if head.kind == "join":
+                self._join(link, peer, handshake.read(frames[1:], Join))
+            elif self._believes(head, peer):
+                self._take(head, frames[1:])
+        except VersionMismatch as error:
+            self._refuse(link, peer, "another version", str(error))
         except WireError as error:
-            log.warning("a message from %s is dropped: %s", peer, error)
+            self.refusals.note("unreadable", peer, f"a message from {peer}: {error}")
 
-    def _check(self, head: Envelope, peer: str) -> None:
-        site = head.origin.partition(".")[0]
-        if head.origin != peer and self._relay_of.get(site) != peer:
-            raise NotAllowed(f"{peer} speaks for {head.origin}")
+    def _believes(self, head: Envelope, peer: str) -> bool:
+        """Tell whether a relay may say this: after its join, for its own sites, in an attempt that is on."""
+        if peer not in self._joined:
+            log.debug("%s of %s came before its join", head.kind, peer)
+            return False
+        site, newest = site_of(head.origin), self._attempts.get(site_of(head.origin), 0)
+        kind = words = ""
+        if self._relay_of.get(site) != peer:
+            kind, words = "name of another", f"{peer} speaks for {head.origin}"
+        elif head.target != "server":
+            kind, words = "target out of reach", f"{head.origin} says {head.kind} to {head.target}"
+        elif head.attempt and head.attempt < newest:
+            words = (
+                f"{head.kind} of {head.origin}, attempt {head.attempt}, comes after attempt {newest} began"
+            )
+            kind = "stale attempt"
+        if kind:
+            self.refusals.note(kind, f"{head.origin} {head.attempt}", words)
+        return not kind
+
+    def _join(self, link: Link, peer: str, join: Join) -> None:
+        others = [site for site in join.sites if self._relay_of.get(site) != peer]
+        if others or not join.sites:
+            ours = ", ".join(self._relay_of)
+            words = f"{peer} does not serve {', '.join(others) or 'any site'} in this run, which has {ours}"
+            self._refuse(link, peer, "name of another", words)
+        elif words := handshake.missing(join):
+            self._refuse(link, peer, "cannot take part", words)
+        else:
+            head = envelope.seal("welcome", channel.WORKER, origin="server", target=peer)
+            link.send(peer, [head, *handshake.write(self.welcome)])
+            if join.run == self.welcome.run:
+                self._let_in(peer, join)
+
+    def _let_in(self, peer: str, join: Join) -> None:
+        self._joined.add(peer)
+        with self._changed:
+            self._met.update(join.sites)
+        if self.on_joined is not None:
+            self.on_joined(peer, join)
+        if self._over:
+            self.part()
+        elif self._finishing:
+            self.finish(cancel=self._finishing == "cancel")
+
+    def _refuse(self, link: Link, peer: str, kind: str, words: str) -> None:
+        self.refusals.note(kind, peer, words)
+        head = envelope.seal("refuse", channel.WORKER, origin="server", target=peer)
+        link.send(peer, [head, *handshake.write(Refuse(words))])
 
     def _take(self, head: Envelope, frames: list[Any]) -> None:
-        site = head.origin.partition(".")[0]
+        site = site_of(head.origin)
         if head.channel == channel.CALL:
             self.cell.deliver(head, frames)
         elif head.kind == "ready":
+            self._attempts[site] = max(head.attempt, self._attempts.get(site, 0))
             self._tell(site, ready=True)
             self.cell.open(site)
-        elif head.kind == "join" and self._finishing:
-            self.finish(cancel=self._finishing == "cancel")
         elif head.kind == "event":
-            self._event(msgspec.convert(codec.decode(frames), News))
+            self._event(site, codec.decode(frames))
         elif head.kind == "log" and self.board is not None:
-            self.board.track(site, [Point(*row) for row in codec.decode(frames)])
+            self.board.track(site, _points(codec.decode(frames)))
 
-    def _event(self, news: News) -> None:
-        site = news.site
+    def _event(self, site: str, value: Any) -> None:
+        try:
+            news = msgspec.convert(value, News)
+        except msgspec.ValidationError as error:
+            raise WireError(f"this is no news: {error}") from error
+        if news.site != site:
+            self.refusals.note("name of another", site, f"the relay of {site} tells news of {news.site}")
+            return
+        self._attempts[site] = max(news.attempts, self._attempts.get(site, 0))
         if news.refused:
             self.refused[site] = news.refused
         shown = {name: getattr(news, name) for name in _SHOWN}
@@ -156,8 +251,7 @@ class SiteDesk:
             self.cell.open(site)
         self._tell(site, **shown)
         with self._changed:
-            if news.final:
-                self._ended.add(site)
+            (self._ended.add if news.final else self._ended.discard)(site)
             self._changed.notify_all()
         if news.refused and self.on_refused is not None:
             self.on_refused(site, news.refused)
@@ -168,10 +262,18 @@ class SiteDesk:
 
     def peer_changed(self, link: Link, peer: str, up: bool) -> None:
         """See Handler; what is open is sent again when a relay's sites are ready again."""
+        self._joined.discard(peer)
         if not up:
             for site, relay in self._relay_of.items():
                 if relay == peer:
                     self.cell.shut(site)
+
+
+def _points(rows: Any) -> list[Point]:
+    try:
+        return [Point(*row) for row in msgspec.convert(rows, list[tuple[str, float, int | None, float]])]
+    except msgspec.ValidationError as error:
+        raise WireError(f"these are no points: {error}") from error
 
 
 _SHOWN = ("scheduler", "job_id", "attempts", "state", "ready", "reason", "nodes", "exit_code", "log")

@@ -83,7 +83,7 @@ class Rank:
         backend: Backend = self.up.cell if self.up is not None else OnlyRankZero()
         return Context(
             site_name=self.worker.site_name,
-            sites=tuple(site.name for site in self.spec.sites),
+            sites=self.spec.names,
             backend=backend,
             min_clients=self.spec.min_clients,
             workspace=self.folder,

@@ -11,19 +11,21 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..environment import WorkerEnv, process_environ, scrubbed
-from ..errors import FoxError, NotAllowed, WireError
+from ..errors import FoxError, NotAllowed, WireError, WorkspaceError
 from ..hpc.probe import candidate_hosts
 from ..spec import RunSpec, load_spec
 from ..wire import channel, codec, envelope
 from ..wire.cell import relay_cell, worker_cell
-from ..wire.keys import Keys, load_keys, load_public
+from ..wire.keys import load_keys, load_public, make_keys
 from ..wire.link import Link
-from ..wire.probe import first_reachable
+from ..wire.names import site_of
 from ..wire.zmq_link import ZmqIo, ZmqListener
+from .door import Door
 from .jobs import SiteJob
 from .keeper import JobKeeper
 from .launcher import Launcher, attempt_folder, make_launcher
@@ -37,58 +39,103 @@ NAME = "relay"
 
 
 class FoxExecutor:
-    """One relay process, for one or more sites of one cluster."""
+    """One relay process, for one or more sites of one cluster.
 
-    def __init__(self, spec: RunSpec, launcher: Launcher) -> None:
-        self.spec, self.launcher = spec, launcher
+    Args:
+        door: the way to the server, on the same I/O thread.
+    """
+
+    def __init__(self, spec: RunSpec, launcher: Launcher, io: ZmqIo, door: Door) -> None:
+        self.spec, self.launcher, self.io, self.door = spec, launcher, io, door
+        #: Why this relay ends, as far as it was told: "over" is the run's own end.
+        self.ended = ""
+        #: Called on the I/O thread whenever the server listens (again).
+        self.on_welcomed: Callable[[], None] = lambda: None
         record = RelayRecord(spec.folder)
         record.mend()
         self.keeper = JobKeeper(spec, launcher, record, self)
         self._record = record
-        keys_dir = Path(spec.folder) / "keys"
-        keys, public = load_keys(keys_dir, NAME), load_public(keys_dir)
-        self._allowed = {site.name: public[site.name] for site in spec.sites}
-        self.io = ZmqIo()
-        self._down = self._listen(keys, record.port())
+        self._touched: set[tuple[str, int]] = set()
+        self._keys = load_keys(Path(spec.folder) / "keys", NAME)
+        self._allowed = self._allowed_before()
+        self._down = self._listen(record.port())
         record.add("listening", port=self._down.port)
-        url = first_reachable(spec.server_urls, keys, public["server"])
-        self._up = self.io.dial(url, NAME, self, keys, public["server"])
 
     def __repr__(self) -> str:
         return f"<FoxExecutor of {self.keeper!r}>"
 
-    def _listen(self, keys: Keys, port: int) -> ZmqListener:
+    @property
+    def port(self) -> int:
+        """Where workers find this relay."""
+        return self._down.port
+
+    def _allowed_before(self) -> dict[str, str]:
+        """Give the keys of the attempts that an earlier relay has submitted."""
+        allowed = {}
+        for site, job in self.keeper.jobs.items():
+            folder = self._attempt_keys(site, job.attempt)
+            try:
+                allowed[site] = load_public(folder)[site]
+            except WorkspaceError:
+                log.debug("%s has no keys of an earlier relay", site)
+            except (NotAllowed, KeyError) as error:
+                log.warning("the keys in %s are not used: %s", folder, error)
+        return allowed
+
+    def _attempt_keys(self, site: str, attempt: int) -> Path:
+        return attempt_folder(self.spec.folder, site, attempt) / "keys"
+
+    def _listen(self, port: int) -> ZmqListener:
         """Listen where the relay before this one did, so that its workers come back."""
+        relay = self.spec.relay
         try:
-            return self.io.listen(self, keys, self._allowed, port=port)
+            return self.io.listen(
+                self, self._keys, self._allowed, host=relay.listen, port=port, ports=relay.ports
+            )
         except WireError as error:
+            if not port:
+                raise
             log.warning("%s: workers of an earlier relay will not find this one", error)
-            return self.io.listen(self, keys, self._allowed)
+            return self.io.listen(self, self._keys, self._allowed, host=relay.listen, ports=relay.ports)
 
     def run(self) -> None:
         """Serve until `stop` was called and all jobs have ended."""
+        self.door.enter(self, self.spec.run)
         self.keeper.run()
         self.io.close()
 
-    def stop(self) -> None:
+    def stop(self, why: str = "asked") -> None:
         """End: cancel every job that has not ended; callable from a signal handler and any thread."""
+        self.ended = self.ended or why
         self.keeper.later(self.keeper.stop)
 
     # The main thread; see keeper.Mouth.
 
     def submit(self, site: str, attempt: int) -> str:
         """See Mouth."""
-        hosts = ["127.0.0.1"] if self.spec.scheduler == "local" else candidate_hosts()
+        keys_dir = self._attempt_keys(site, attempt)
+        keys_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A pair for this attempt alone: with the next one it is worth nothing any more.
+        make_keys(keys_dir, [site], known={NAME: self._keys.public})
+        self._allowed[site] = load_public(keys_dir)[site]
+        self._down.allow(self._allowed)
         worker = WorkerEnv(
-            parent_urls=self._down.urls(hosts),
+            parent_urls=self._urls(),
             parent_fqcn=relay_cell(site),
             site_name=site,
             client_class=self.spec.client_class,
             run_dir=self.spec.folder,
-            keys_dir=str(Path(self.spec.folder) / "keys"),
+            keys_dir=str(keys_dir),
             attempt=attempt,
         )
         return self.launcher.submit(site, worker)
+
+    def _urls(self) -> tuple[str, ...]:
+        """Say where workers may find this relay."""
+        chosen = [one if "://" in one else self._down.urls([one])[0] for one in self.spec.relay.advertise]
+        local = self.spec.scheduler == "local"
+        found = (self._down.url,) if local else self._down.urls(candidate_hosts())
+        return tuple(dict.fromkeys([*chosen, *found]))
 
     def let_finish(self, site: str) -> None:
         """See Mouth."""
@@ -115,63 +162,84 @@ class FoxExecutor:
             "stderr_tail": tail(folder) if job.ended and job.state != "DONE" else "",
         }
         head = envelope.seal("event", channel.WORKER, origin=relay_cell(job.site), target="server")
-        self._up.send("", [head, *codec.encode(news)])
+        self.door.say([head, *codec.encode(news)])
 
-    # The I/O thread: messages.
+    # The I/O thread: the server; see door.Guest.
 
-    def received(self, link: Link, peer: str, frames: list[Any]) -> None:
-        """See Handler."""
-        try:
-            head = envelope.read(frames[0])
-        except WireError as error:
-            log.warning("a message from %s is dropped: %s", peer or "the server", error)
-            return
-        if link is self._up:
-            self._from_server(head, frames)
-        else:
-            self._from_worker(head, peer, frames)
+    def welcomed(self) -> None:
+        """See Guest."""
+        self.keeper.later(self.keeper.tell_all)
+        self.on_welcomed()
 
-    def _from_server(self, head: envelope.Envelope, frames: list[Any]) -> None:
-        site = head.target.partition(".")[0]
-        if site not in self.keeper.jobs:
-            log.warning("a message for %s, which is not here, is dropped", head.target)
+    def turned_away(self, words: str) -> None:
+        """See Guest."""
+        log.warning("%s: this relay ends its jobs", words)
+        self.stop(words)
+
+    def told(self, head: envelope.Envelope, frames: list[Any]) -> None:
+        """See Guest."""
+        site = site_of(head.target)
+        if head.kind == "shutdown" and head.id == "over":
+            self.stop("over")
+        elif site not in self.keeper.jobs or head.origin != "server":
+            log.warning("a message of %s for %s, which is not here, is dropped", head.origin, head.target)
         elif head.kind == "shutdown":
             todo = self.keeper.cancel if head.id == "cancel" else self.keeper.finish
             self.keeper.later(lambda: todo(site))
         else:
             self._down.send(head.target, frames)
 
-    def _from_worker(self, head: envelope.Envelope, peer: str, frames: list[Any]) -> None:
-        site = head.origin.partition(".")[0]
-        job = self.keeper.jobs.get(site)
-        if peer.partition(".")[0] != site:
-            log.warning("%s", NotAllowed(f"{peer} speaks for {head.origin}"))
+    # The I/O thread: workers.
+
+    def received(self, link: Link, peer: str, frames: list[Any]) -> None:
+        """See Handler."""
+        try:
+            head = envelope.read(frames[0])
+        except WireError as error:
+            self.io.refusals.note("unreadable", peer, f"a message from {peer}: {error}")
             return
-        if job is None or head.attempt != job.attempt or job.ended:
-            log.warning("%s of %s, attempt %d, comes too late", head.kind, head.origin, head.attempt)
-            return
+        if self._is_welcome(head, peer):
+            self._from_worker(head, frames)
+
+    def _is_welcome(self, head: envelope.Envelope, peer: str) -> bool:
+        """Tell whether a worker may say this: for itself, to the server, in the attempt that is on."""
+        job = self.keeper.jobs.get(site_of(peer))
+        kind = words = ""
+        if head.origin != peer:
+            kind, words = "name of another", f"{peer} speaks for {head.origin}"
+        elif head.target != "server":
+            kind, words = (
+                "target out of reach",
+                f"{peer} says {head.kind} to {head.target}, not to the server",
+            )
+        elif job is None or head.attempt != job.attempt or job.ended:
+            kind, words = "stale attempt", f"{head.kind} of {peer}, attempt {head.attempt}, comes too late"
+        if kind:
+            self.io.refusals.note(kind, f"{peer} {head.attempt}", words)
+        return not kind
+
+    def _from_worker(self, head: envelope.Envelope, frames: list[Any]) -> None:
+        job = self.keeper.jobs[site_of(head.origin)]
         if head.kind == "ready":
             job.ready = True
-            self.keeper.later(lambda: self.keeper.note_ready(site, head.attempt))
+            self.keeper.later(lambda: self.keeper.note_ready(job.site, head.attempt))
         elif head.kind == "reply":
             job.answered_calls += 1
-        self._up.send("", frames)
+        self.door.say(frames)
 
     def peer_changed(self, link: Link, peer: str, up: bool) -> None:
         """See Handler."""
-        if link is self._up:
-            if up:
-                self._up.send("", [envelope.seal("join", channel.WORKER, origin=NAME, target="server")])
-                self.keeper.later(self.keeper.tell_all)
+        job = self.keeper.jobs.get(site_of(peer))
+        if job is None or job.ended or job.state == "NEW":
             return
-        job = self.keeper.jobs.get(peer.partition(".")[0])
-        if job is not None and not job.ended:
-            now = time.monotonic()
-            job.lost_touch = None if up else now
-            if not up:
-                job.ready = False
-                job.suspected(now)
-                self.keeper.later(lambda: None)
+        if up:
+            self._touched.add((job.site, job.attempt))
+            job.lost_touch = None
+        elif job.ready or (job.site, job.attempt) in self._touched:
+            # Else it is the worker of an earlier attempt that goes, and says nothing of this one.
+            job.ready, job.lost_touch = False, time.monotonic()
+            job.suspected(job.lost_touch)
+            self.keeper.later(lambda: None)
 
 
 def main() -> None:
@@ -179,8 +247,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         spec = load_spec(sys.argv[1])
-        environ = scrubbed(process_environ())
-        relay = FoxExecutor(spec, make_launcher(spec, environ))
+        keys_dir, io = Path(spec.folder) / "keys", ZmqIo()
+        keys, server_key = load_keys(keys_dir, NAME), load_public(keys_dir)["server"]
+        door = Door(io, spec.server_urls, NAME, keys, server_key, [site.name for site in spec.sites])
+        relay = FoxExecutor(spec, make_launcher(spec, scrubbed(process_environ())), io, door)
     except FoxError as error:
         sys.exit(f"fox-hpc: {error}")
     signal.signal(signal.SIGTERM, lambda *_: relay.stop())

@@ -3,7 +3,7 @@
 CALL = "fox/call"
 """Calls between server and sites, and their replies."""
 WORKER = "fox_worker"
-"""Life of a worker or relay: join, ready, event, shutdown."""
+"""Life of a worker or relay: join, welcome, refuse, ready, event, shutdown."""
 METRICS = "fox_metrics"
 """Tracking; may drop under pressure."""
 
@@ -15,6 +15,8 @@ KINDS = (
     "ack",  # the answer has arrived, forget it (fox/call)
     "cancel",  # nobody waits for the answer any more (fox/call)
     "join",  # relay → server: I serve these sites (fox_worker)
+    "welcome",  # server → relay: this is the run (fox_worker)
+    "refuse",  # server → relay: you may not join (fox_worker)
     "ready",  # worker → server: I hold the lease of this site and attempt (fox_worker)
     "event",  # relay → server: what happened to a site's job (fox_worker)
     "shutdown",  # server → relay or worker: the run is over (fox_worker)

@@ -137,7 +137,7 @@ def test_a_value_of_any_characters_arrives_at_the_ranks_of_every_node_unchanged(
 def test_no_secret_key_can_be_seen_outside_of_its_file(run: Run, dialect: str):
     secrets = [
         json.loads(path.read_text())["secret"]
-        for path in (run.workspace / "keys").glob("*.json")
+        for path in run.workspace.rglob("keys/*.json")
         if path.name != "public.json"
     ]
     seen = {**shown(run, dialect), **listed(), **written(run.workspace)}

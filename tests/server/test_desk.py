@@ -13,9 +13,13 @@ from fox_hpc.call import Call
 from fox_hpc.errors import SiteLost
 from fox_hpc.metric import Point
 from fox_hpc.server.desk import News, SiteDesk
-from fox_hpc.wire import channel, codec, envelope
+from fox_hpc.wire import channel, codec, envelope, handshake
+from fox_hpc.wire.call_codec import write_call
+from fox_hpc.wire.handshake import Join, Refuse, Welcome
 from fox_hpc.wire.memory_link import MemoryIo, MemoryLink
 
+WORKER = "site-1.app.worker.0"
+WELCOME = Welcome("0", "run-1", "job", "Trainer", ("site-1", "site-2"), 1)
 NEWS = News("site-1", "slurm", "7", 1, "RUNNING", False, "", "node1", None, "/logs", "", False, "")
 
 
@@ -24,11 +28,13 @@ class Relay:
 
     def __init__(self) -> None:
         self.heard: list[envelope.Envelope] = []
+        self.frames: dict[str, list[Any]] = {}
         self.news = threading.Condition()
 
     def received(self, link: Any, peer: str, frames: list[Any]) -> None:
         with self.news:
             self.heard.append(envelope.read(frames[0]))
+            self.frames[self.heard[-1].kind] = frames[1:]
             self.news.notify_all()
 
     def peer_changed(self, link: Any, peer: str, up: bool) -> None:
@@ -63,16 +69,32 @@ class Setup:
 
     def __init__(self) -> None:
         self.io = MemoryIo()
-        self.desk, self.relay, self.board = SiteDesk(self.io.call_later), Relay(), Board()
+        self.desk, self.relay, self.board = SiteDesk(self.io.call_later, WELCOME), Relay(), Board()
         self.desk.board = self.board
         listening = self.io.listen(self.desk)
         self.desk.attach(listening)
         self.desk.expect("site-1", "relay")
+        self.desk.expect("site-2", "relay-2")
         self.link: MemoryLink = self.io.dial(listening.url, "relay", self.relay)
 
-    def say(self, kind: str, lane: str, value: Any, origin: str = "site-1.app.worker.0") -> None:
-        head = envelope.seal(kind, lane, origin=origin, target="server")
+    def join(self, **changed: Any) -> None:
+        join = msgspec.structs.replace(Join("0", ("site-1",), "run-1"), **changed)
+        head = envelope.seal("join", channel.WORKER, origin="relay", target="server")
+        self.link.send("", [head, *handshake.write(join)])
+
+    def say(self, kind: str, lane: str, value: Any, origin: str = WORKER, **to: Any) -> None:
+        head = envelope.seal(kind, lane, **{"origin": origin, "target": "server", **to})
         self.link.send("", [head, *codec.encode(value)])
+
+    def refused(self) -> dict[str, int]:
+        """Give what was refused of all that was said before this."""
+        done = threading.Event()
+        self.link.send("", [b"not an envelope"])
+        self.io.call_later(0.0, lambda: self.io.call_soon(done.set))
+        assert done.wait(5)
+        counts = self.desk.refusals.counts()
+        assert counts.pop("unreadable", 0) > 0
+        return counts
 
     def tell(self, **changed: Any) -> None:
         self.say("event", channel.WORKER, {**msgspec.to_builtins(NEWS), **changed}, origin="site-1.app")
@@ -80,6 +102,18 @@ class Setup:
 
 @pytest.fixture
 def setup() -> Iterator[Setup]:
+    """A desk and a relay that has joined."""
+    made = Setup()
+    made.join()
+    made.relay.wait_for("welcome")
+    made.relay.heard.clear()
+    yield made
+    made.io.close()
+
+
+@pytest.fixture
+def early() -> Iterator[Setup]:
+    """A desk and a relay that has not said anything yet."""
     made = Setup()
     yield made
     made.io.close()
@@ -126,25 +160,171 @@ def test_points_of_metrics_reach_the_board(setup: Setup):
     assert setup.board.points == [("site-1", [Point("loss", 0.5, 3, 1.0)])]
 
 
-def test_a_relay_that_joins_late_is_asked_to_end_its_sites(setup: Setup):
-    setup.desk.finish()
-    setup.relay.heard.clear()
-    setup.say("join", channel.WORKER, None, origin="relay")
+def test_a_relay_that_joins_late_is_asked_to_end_its_sites(early: Setup):
+    early.desk.finish()
+    early.join()
 
-    assert setup.relay.wait_for("shutdown").target == "site-1.app"
+    assert early.relay.wait_for("shutdown").target == "site-1.app"
+
+
+def test_a_relay_that_joins_when_all_is_over_is_told_so(early: Setup):
+    early.desk.part()
+    early.join()
+
+    assert early.relay.wait_for("shutdown").id == "over"
+
+
+def test_a_relay_is_told_what_the_run_is(early: Setup):
+    early.join(run="")
+    early.relay.wait_for("welcome")
+
+    assert handshake.read(early.relay.frames["welcome"], Welcome) == WELCOME
+
+
+@pytest.mark.parametrize("run", [None, "", "run-0"], ids=["no join", "a question", "another run"])
+def test_what_a_relay_says_counts_for_nothing_until_it_has_joined_this_run(early: Setup, run: str | None):
+    if run is not None:
+        early.join(run=run)
+    early.say("ready", channel.WORKER, {})
+    early.tell()
+
+    assert early.refused() == {}
+    assert early.board.sites == {}
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "words"),
+    [
+        ({"sites": ("site-2",)}, "name of another", "relay does not serve site-2 in this run, which has"),
+        ({"sites": ()}, "name of another", "relay does not serve any site in this run"),
+        ({"can": (), "package": "0.0.1"}, "cannot take part", "site-1 runs fox-hpc 0.0.1, which cannot do"),
+    ],
+)
+def test_a_relay_that_may_not_join_is_told_why(early: Setup, changed: dict[str, Any], kind: str, words: str):
+    early.join(**changed)
+    early.relay.wait_for("refuse")
+    early.say("ready", channel.WORKER, {})
+
+    assert words in handshake.read(early.relay.frames["refuse"], Refuse).words
+    assert early.refused() == {kind: 1}
+    assert early.board.sites == {}
+
+
+def test_a_relay_of_another_version_is_told_which_both_speak(early: Setup, caplog: pytest.LogCaptureFixture):
+    for _ in range(3):
+        early.link.send("", [msgspec.msgpack.encode([99, "join", {"new": "layout"}])])
+    early.relay.wait_for("refuse")
+    words = handshake.read(early.relay.frames["refuse"], Refuse).words
+
+    assert words == (
+        f"the other end speaks version 99 of the wire format, this end {envelope.WIRE_VERSION}: "
+        "install the same fox-hpc on both"
+    )
+    assert early.refused() == {"another version": 3}
+    assert sum(words in record.getMessage() for record in caplog.records) == 1
 
 
 def test_a_relay_cannot_speak_for_a_site_of_another(setup: Setup):
-    setup.desk.expect("site-2", "relay-2")
     setup.say("ready", channel.WORKER, {}, origin="site-2.app.worker.0")
-    setup.say("ready", channel.WORKER, {})
+    setup.say("event", channel.WORKER, {**msgspec.to_builtins(NEWS), "site": "site-2"}, origin="site-1.app")
+    setup.say("event", channel.WORKER, msgspec.to_builtins(NEWS), origin="site-2.app")
+
+    assert setup.refused() == {"name of another": 3}
+    assert setup.board.sites == {}
+
+
+def test_a_site_cannot_answer_a_call_to_another(setup: Setup):
+    other = setup.io.dial(setup.link.url, "relay-2", Relay())
+    join = Join("0", ("site-2",), "run-1")
+    for kind, value in (("join", msgspec.to_builtins(join)), ("ready", {})):
+        origin = "relay-2" if kind == "join" else "site-2.app.worker.0"
+        head = envelope.seal(kind, channel.WORKER, origin=origin, target="server")
+        other.send("", [head, *codec.encode(value)])
+    pending = setup.desk.cell.start(Call("train"), ["site-2"])[0]
+    setup.say("reply", channel.CALL, {"fault": None, "result": "stolen"}, id=pending.call_id)
+
+    assert setup.refused() == {"answer of another": 1}
+    assert not pending.future.done()
+    head = envelope.seal(
+        "reply", channel.CALL, id=pending.call_id, origin="site-2.app.worker.0", target="server"
+    )
+    other.send("", [head, *codec.encode({"fault": None, "result": "own"})])
+    assert pending.future.result(5) == "own"
+
+
+def test_what_an_old_attempt_says_is_refused_and_told_once(setup: Setup, caplog: pytest.LogCaptureFixture):
+    setup.tell(attempts=2)
+    setup.say("ready", channel.WORKER, {}, attempt=2)
+    pending = setup.desk.cell.start(Call("train"), ["site-1"])[0]
+    for _ in range(3):
+        setup.say("reply", channel.CALL, {"fault": None, "result": 1}, id=pending.call_id, attempt=1)
+
+    assert setup.refused() == {"stale attempt": 3}
+    assert not pending.future.done()
+    assert sum("comes after attempt 2 began" in record.getMessage() for record in caplog.records) == 1
+    setup.say("reply", channel.CALL, {"fault": None, "result": 2}, id=pending.call_id, attempt=2)
+    assert pending.future.result(5) == 2
+
+
+def test_a_site_reaches_the_server_and_no_other_site(setup: Setup):
+    setup.say("call", channel.CALL, {}, id="1", target="site-2.app.worker.0")
+
+    assert setup.refused() == {"target out of reach": 1}
+
+
+def test_a_caller_is_who_the_key_says_and_not_who_it_says_it_is(setup: Setup):
+    callers: list[str] = []
+
+    def answer(call: Call) -> None:
+        callers.append(call.caller)
+        setup.desk.cell.stop()
+
+    head = envelope.seal("call", channel.CALL, id="1", origin=WORKER, target="server")
+    setup.link.send("", [head, *write_call(Call("f", caller="site-2"))])
+    setup.desk.serve(answer)
+
+    assert callers == ["site-1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "lane", "value"),
+    [
+        ("event", channel.WORKER, {"site": "site-1"}),
+        ("event", channel.WORKER, 3),
+        ("log", channel.METRICS, [["loss"]]),
+        ("log", channel.METRICS, 7),
+        ("join", channel.WORKER, {"sites": 3}),
+    ],
+)
+def test_what_cannot_be_read_stops_nothing(setup: Setup, kind: str, lane: str, value: Any):
+    setup.say(kind, lane, value, origin="site-1.app")
+    assert setup.refused() == {}
+    setup.tell()
     assert setup.board.told.wait(5)
 
-    assert "site-2" not in setup.board.sites
+
+def test_calls_to_a_site_that_was_expelled_fail_and_work_again_when_it_is_back(setup: Setup):
+    setup.say("ready", channel.WORKER, {})
+    pending = setup.desk.cell.start(Call("train"), ["site-1"])[0]
+    setup.relay.wait_for("call")
+    setup.desk.expel("site-1", "its key was revoked")
+    error = pending.future.exception(5)
+
+    assert isinstance(error, SiteLost)
+    assert error.reason == "its key was revoked"
+    assert setup.board.sites["site-1"]["state"] == "LOST"
+    setup.relay.heard.clear()
+    setup.join()
+    setup.tell(ready=True)
+    setup.desk.cell.start(Call("train"), ["site-1"])
+    setup.relay.wait_for("call")
 
 
 def test_the_end_is_reached_when_every_job_has_ended(setup: Setup):
     assert not setup.desk.wait_ended(0)
     setup.tell(state="DONE", final=True)
 
-    assert setup.desk.wait_ended(5)
+    assert setup.desk.wait_ended(5, met_only=True)
+    assert not setup.desk.wait_ended(0)
+    setup.desk.expel("site-2", "gone")
+    assert setup.desk.wait_ended(0)
