@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from .api.backend import Backend
     from .api.client_api import FoxClientAPI, get_client_api
     from .api.fox import fox
-    from .api.group import Group, GroupCall, Results
+    from .api.group import Group
+    from .api.group_call import GroupCall
     from .api.module_wrapper import ModuleWrapper
     from .api.proxy import Proxy, ProxyList
+    from .api.results import Results
     from .call import CallOption
     from .envs.base import ExecEnv, Run
     from .envs.hpc import HpcEnv
@@ -67,9 +69,11 @@ _HOMES = {
     "api.backend": ("Backend",),
     "api.client_api": ("FoxClientAPI", "get_client_api"),
     "api.fox": ("fox",),
-    "api.group": ("Group", "GroupCall", "Results"),
+    "api.group": ("Group",),
+    "api.group_call": ("GroupCall",),
     "api.module_wrapper": ("ModuleWrapper",),
     "api.proxy": ("Proxy", "ProxyList"),
+    "api.results": ("Results",),
     "call": ("CallOption",),
     "envs.base": ("ExecEnv", "Run"),
     "envs.hpc": ("HpcEnv",),

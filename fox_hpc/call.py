@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -38,6 +38,10 @@ class CallOption:
         parallel: the most calls of one group in flight; 0 means no bound.
         min_success: how many sites must answer; None means the recipe's `min_clients`.
         ranks: "all" runs the function on every rank of the site, "zero" on rank 0 only.
+        callback: is called with (site, value) for each answer when it comes, one at a time and of those
+            that are there in the order of the sites. The answer is its own from then on; what it
+            returns takes the place of the answer. Runs on the thread that waits for the call, and on
+            one of the call's own with `blocking=False`. If it raises, the call fails.
     """
 
     expect_result: bool = True
@@ -48,6 +52,7 @@ class CallOption:
     parallel: int = 0
     min_success: int | None = None
     ranks: Ranks = "all"
+    callback: Callable[[str, Any], object] | None = None
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not self.timeout > 0:
@@ -58,6 +63,8 @@ class CallOption:
             raise RecipeError(f"min_success={self.min_success!r}: 0 or a positive number is right")
         if self.ranks not in ("all", "zero"):
             raise RecipeError(f"ranks={self.ranks!r}: 'all' or 'zero' is right")
+        if self.callback is not None and not callable(self.callback):
+            raise RecipeError(f"callback={self.callback!r}: a function of (site, value) or None is right")
 
 
 def new_call_id() -> str:

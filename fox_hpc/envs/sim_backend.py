@@ -96,6 +96,7 @@ class Place:
                 threading.Thread(target=self._one, args=(job, fault), name="fox-call", daemon=True).start()
             else:
                 self._one(job, fault)
+            del job  # its future has the answer, which is the caller's now
         if not self._left and (fault := self._guarded(self._end)) is not None:
             log.error("the end of %s failed: %s", self.name, fault.traceback)
 
