@@ -9,9 +9,8 @@ from typing import Any
 
 from ..call import Call, CallOption
 from ..errors import NotAllowed, RunCancelled
-from ..model import FLModel
 from .backend import Backend
-from .context import Context, current
+from .context import current
 from .group_call import GroupCall
 from .results import Results
 
@@ -55,14 +54,12 @@ class Group:
             raise RunCancelled(f"{func}() was not called: the run was cancelled")
         if option.secure and not self._backend.secure:
             raise NotAllowed(f"{func}() was asked to be secure, but the links of this run are not encrypted")
-        _report_round(context, (*args, *kwargs.values()))
         call = Call(func, args, kwargs, context.site_name, option.timeout, option.ranks)
         group_call = GroupCall(call, self._targets, self._backend, option, single=self._single)
         if not (option.blocking and option.expect_result):
             group_call.run_in_background()
             return group_call if option.expect_result else None
         results = group_call.results()
-        _report_round(context, (*args, *kwargs.values()), done=1)
         return self._only(func, results) if self._single else results
 
     def _only(self, func: str, results: Results) -> Any:
@@ -70,11 +67,3 @@ class Group:
             log.warning("optional call of %s() at %s failed: %s", func, site, error)
             return None
         return results[0]
-
-
-def _report_round(context: Context, arguments: Sequence[Any], *, done: int = 0) -> None:
-    if context.on_round is None:
-        return
-    for value in arguments:
-        if isinstance(value, FLModel) and value.current_round is not None:
-            context.on_round(value.current_round + done, value.total_rounds)

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..call import Call, CallOption, Pending
 from ..errors import CallCancelled, CallError, FoxError, GroupError, RecipeError, RunCancelled
+from ..model import FLModel
 from .backend import Backend
 from .context import Context, current
 from .results import Results
@@ -45,10 +46,11 @@ class GroupCall:
         self._values: dict[str, Any] = {}
         self._failures: dict[str, CallError] = {}
         self._arrivals: list[str] = []
-        self._cancelled = self._reported = self._given_away = False
+        self._cancelled = self._reported = self._given_away = self._ended = False
         self._at_callback = threading.RLock()
         self._called_back: set[str] = set()
         self._broken: CallError | None = None
+        _report_round(self._context, call)
         self._start_more()
 
     @property
@@ -57,8 +59,8 @@ class GroupCall:
         return len(self._arrivals) == len(self._order)
 
     @property
-    def sites(self) -> tuple[str, ...]:
-        """The sites that are called, in order."""
+    def called(self) -> tuple[str, ...]:
+        """All sites that this call goes to, in order."""
         return self._order
 
     @property
@@ -109,7 +111,7 @@ class GroupCall:
         if len(found) < k:
             raise GroupError(self._call.func, self._in_order(failures), answered=len(found), needed=k)
         self.cancel()
-        return Results(self._call.func, self._in_order(found), failures)
+        return Results(self._call.func, self._in_order(found), failures, called=self._order)
 
     def results(self) -> Results:
         """Wait for all sites and give their answers in the order of the sites.
@@ -123,7 +125,7 @@ class GroupCall:
         self._conclude()
         if self._given_away:
             raise FoxError(f"as_completed() gave the answers of {self._call.func}() away: none are kept")
-        return Results(self._call.func, self._in_order(self._values), self._failures)
+        return Results(self._call.func, self._in_order(self._values), self._failures, called=self._order)
 
     def cancel(self) -> None:
         """Give up what is open; those sites become failures (CallCancelled)."""
@@ -233,8 +235,13 @@ class GroupCall:
         self._changed.notify_all()
 
     def _conclude(self) -> None:
-        if not self._failures:
-            return
+        if self._failures:
+            self._judge()
+        if not self._ended:
+            self._ended = True
+            _report_round(self._context, self._call, done=1)
+
+    def _judge(self) -> None:
         if self._context.is_aborted():
             raise RunCancelled(f"{self._call.func}() was given up: the run was cancelled")
         if self._context.on_failures is not None and not self._reported:
@@ -279,3 +286,11 @@ def _broken(callback: object, error: Exception, site: str, call: Call) -> CallEr
     broken = CallError(f"{what}: {type(error).__name__}: {error}", site=site, func=call.func)
     broken.__cause__ = error
     return broken
+
+
+def _report_round(context: Context, call: Call, *, done: int = 0) -> None:
+    if context.on_round is None:
+        return
+    for value in (*call.args, *call.kwargs.values()):
+        if isinstance(value, FLModel) and value.current_round is not None:
+            context.on_round(value.current_round + done, value.total_rounds)

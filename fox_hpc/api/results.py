@@ -14,9 +14,18 @@ class Results(Sequence[Any]):
     With a callback, what that returned stands in the place of each answer.
     """
 
-    def __init__(self, func: str, values: Mapping[str, Any], failures: Mapping[str, CallError]) -> None:
+    def __init__(
+        self,
+        func: str,
+        values: Mapping[str, Any],
+        failures: Mapping[str, CallError],
+        *,
+        called: Sequence[str] = (),
+    ) -> None:
         self._func, self._values = func, dict(values)
         self.failures = dict(failures)
+        #: All sites that the call went to, in order.
+        self.called = tuple(called) or (*self._values, *self.failures)
 
     @property
     def sites(self) -> tuple[str, ...]:

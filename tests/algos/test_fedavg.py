@@ -26,11 +26,11 @@ def test_whole_numbers_are_rounded() -> None:
     assert weighted_average([({"n": np.array(1)}, 1), ({"n": np.array(2)}, 3)])["n"] == 2
 
 
-def test_sum_is_made_in_double_precision() -> None:
-    parts = [np.float32(1e8), np.float32(1), np.float32(-1e8)]
+def test_each_step_is_computed_in_double_precision() -> None:
+    parts = [np.float32(0.1), np.float32(0.7)]
     average = weighted_average([({"w": np.array([part])}, 1) for part in parts])["w"]
 
-    assert average[0] == np.float32(1 / 3)
+    assert average[0] == np.float32((float(parts[0]) + float(parts[1])) / 2)
 
 
 def test_inputs_stay_as_they_are() -> None:
@@ -53,23 +53,17 @@ def test_tensors_of_every_kind_are_averaged() -> None:
     }
 
 
-def test_tensors_and_arrays_give_the_same_bits() -> None:
-    torch = pytest.importorskip("torch")
-    random = np.random.default_rng(0)
-    updates = [({"w": random.normal(size=1000).astype(np.float32)}, weight) for weight in (3, 5, 11)]
-    tensors = [({"w": torch.from_numpy(params["w"])}, weight) for params, weight in updates]
-
-    assert weighted_average(tensors)["w"].numpy().tobytes() == weighted_average(updates)["w"].tobytes()
-
-
 @pytest.mark.parametrize(
     ("updates", "message"),
     [
-        ([], "no update to average"),
+        ([], "nothing to average"),
         ([({"w": np.ones(1)}, 0)], "one must be above 0"),
-        ([({"w": np.ones(1)}, 2), ({"w": np.ones(1)}, -1)], "none may be negative"),
-        ([({"w": np.ones(1)}, 1), ({"v": np.ones(1)}, 1)], r"differ in their names: \['v', 'w'\]"),
-        ([({"w": np.ones(1)}, 1), ({"w": np.ones(2)}, 1)], "differ in the shape of w"),
+        (
+            [({"w": np.ones(1)}, 2), ({"w": np.ones(1)}, -1)],
+            "update 2 has the weight -1.0: 0 or a positive number",
+        ),
+        ([({"w": np.ones(1)}, 1), ({"v": np.ones(1)}, 1)], "only one of them has 'w', 'v'"),
+        ([({"w": np.ones(1)}, 1), ({"w": np.ones(2)}, 1)], r"update 1 and update 2 differ at \$\['w'\]"),
     ],
 )
 def test_wrong_updates_are_refused(updates: list[tuple[dict[str, np.ndarray], float]], message: str) -> None:

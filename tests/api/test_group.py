@@ -242,6 +242,18 @@ def test_round_of_a_model_among_the_arguments_is_reported(context: Context, back
     assert reported == [(3, 5)]
 
 
+def test_round_is_reported_as_done_once_however_its_answers_are_taken(context: Context, backend: Any) -> None:
+    reported: list[tuple[int, int | None]] = []
+    with use(replace(context, on_round=lambda done, total: reported.append((done, total)))):
+        handle = fox.clients(blocking=False).execute(FLModel(current_round=3, total_rounds=5))
+        for site in context.sites:
+            backend.answer(site, 1)
+        handle.results()
+        list(handle.as_completed())
+
+    assert reported == [(3, 5), (4, 5)]
+
+
 def test_error_of_another_kind_becomes_a_call_error(context: Context, backend: Any, ask: Any) -> None:
     call = ask(fox.clients["site-1"].train)
     backend.fail("site-1", OSError("no route"))
