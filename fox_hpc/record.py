@@ -32,6 +32,9 @@ class SiteRecord(msgspec.Struct):
         since: clock time (s since the epoch) of the last change of state.
         log: the folder of the site's log files.
         call: the function that the site is running, "" when it is idle.
+        answered: clock time of the scheduler's last good answer about the job, None before the first. It is
+            told when something changes, and every ten seconds or so.
+        trouble: why the scheduler's last answer told nothing, or that it came late; "" if neither.
     """
 
     scheduler: str = ""
@@ -45,6 +48,8 @@ class SiteRecord(msgspec.Struct):
     since: float = 0.0
     log: str = ""
     call: str = ""
+    answered: float | None = None
+    trouble: str = ""
 
 
 class RunRecord(msgspec.Struct):

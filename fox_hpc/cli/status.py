@@ -20,7 +20,7 @@ from .dryrun import hours
 from .leftover import read_facts, submitted_at
 from .runs import find_run, is_orphan, json_line, outcome, run_folders
 from .times import SiteTimes, site_times
-from .view import clock, doing, head, make_console, rounds, state_text
+from .view import clock, doing, head, make_console, rounds, state_text, trouble_lines
 
 COLUMNS = ("site", "scheduler", "job", "state", "nodes", "attempt", "queued", "for", "left", "heard", "does")
 
@@ -82,7 +82,7 @@ def _show(record: RunRecord) -> None:
     console = make_console()
     console.print(head(record, time.time()))
     console.print(_sites(record))
-    for sentence in record.notices:
+    for sentence in [*trouble_lines(record, time.time()), *record.notices]:
         console.print(Text(sentence), soft_wrap=True)
     for site, why in record.failures.items():
         console.print(Text(f"{site}: {why}"), soft_wrap=True)

@@ -39,6 +39,5 @@ def site_times(
     began = site.since if site.state == "RUNNING" else now
     queued = max(0.0, began - submitted) if submitted and site.state in ("PENDING", "RUNNING") else None
     left = max(0.0, limit_s - in_state) if limit_s is not None and site.state == "RUNNING" else None
-    answered = getattr(site, "answered", None)
-    heard = max(0.0, now - answered) if answered and site.state not in SITE_ENDED else None
+    heard = max(0.0, now - site.answered) if site.answered and site.state not in SITE_ENDED else None
     return SiteTimes(queued, in_state, left, heard)

@@ -133,9 +133,32 @@ def changes(before: RunRecord | None, after: RunRecord) -> list[str]:
             lines.append(line)
     if after.round and (before is None or before.round != after.round):
         lines.append("round " + rounds(after))
+    said = troubles(before).keys() if before else ()
+    lines += [f"{scheduler}: {why}" for scheduler, why in troubles(after) if (scheduler, why) not in said]
     known = before.failures if before else {}
     lines += [f"{name}: {why}" for name, why in after.failures.items() if known.get(name) != why]
     return lines
+
+
+def troubles(record: RunRecord) -> dict[tuple[str, str], float | None]:
+    """Give each scheduler that does not answer as it should, with its words; and when it last did answer."""
+    found: dict[tuple[str, str], float | None] = {}
+    for site in record.sites.values():
+        if site.trouble:
+            key = (site.scheduler, site.trouble)
+            times = [when for when in (found.get(key), site.answered) if when]
+            found[key] = max(times, default=None)
+    return found
+
+
+def trouble_lines(record: RunRecord, now: float) -> list[str]:
+    """Say of each such scheduler for how long nothing has been known."""
+    return [
+        f"{scheduler} last answered {clock(now - when)} ago: {why}"
+        if when
+        else f"{scheduler} has not answered yet: {why}"
+        for (scheduler, why), when in troubles(record).items()
+    ]
 
 
 def rounds(record: RunRecord) -> str:
@@ -145,7 +168,8 @@ def rounds(record: RunRecord) -> str:
 
 def render(record: RunRecord, now: float) -> RenderableType:
     """Draw a run."""
-    return Group(head(record, now), site_table(record, now))
+    troubled = [Text(line, style="yellow") for line in trouble_lines(record, now)]
+    return Group(head(record, now), site_table(record, now), *troubled)
 
 
 def head(record: RunRecord, now: float) -> RenderableType:

@@ -40,6 +40,8 @@ class News(msgspec.Struct):
     refused: str
     final: bool
     stderr_tail: str
+    answered: float | None = None
+    trouble: str = ""
 
 
 class Board(Protocol):
@@ -276,4 +278,7 @@ def _points(rows: Any) -> list[Point]:
         raise WireError(f"these are no points: {error}") from error
 
 
-_SHOWN = ("scheduler", "job_id", "attempts", "state", "ready", "reason", "nodes", "exit_code", "log")
+_SHOWN = (
+    *("scheduler", "job_id", "attempts", "state", "ready", "reason", "nodes", "exit_code", "log"),
+    *("answered", "trouble"),
+)

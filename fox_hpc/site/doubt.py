@@ -11,7 +11,7 @@ SETTLE_S = 30.0
 GHOST_S = 600.0
 #: So many submissions of one site may come to nothing in a row.
 TRIES = 3
-_LOOKS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+_LOOKS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 @dataclass
@@ -29,11 +29,21 @@ class Doubt:
     since: float
     looks: int = 0
 
-    def next_look(self, now: float) -> float:
-        """Say when to look for the job again."""
-        pause_s = _LOOKS_S[min(self.looks, len(_LOOKS_S) - 1)]
+    def next_look(self, now: float, poll_s: float) -> float:
+        """Say when to look for the job again: quickly at first, then at the period of all looks."""
+        pause_s = _LOOKS_S[self.looks] if self.looks < len(_LOOKS_S) else poll_s
         self.looks += 1
-        return now + pause_s
+        return now + min(pause_s, poll_s)
+
+    def reason(self, now: float, problem: str) -> str:
+        """Say why the site waits, and for which job one may look oneself.
+
+        Args:
+            problem: why the last look for it told nothing, "" if the queue answered that it has no such job.
+        """
+        said = problem or "it is not in the queue"
+        looked = f"looked for by its name for {now - self.since:.0f} s: {said}"
+        return f"whether job {self.name} was taken is not known ({self.words}); {looked}"
 
     def settled(self, now: float, poll_s: float) -> bool:
         """Tell whether a queue that has no such job now will not have it later either.

@@ -39,7 +39,8 @@ def drive(run_dir: str, site: str, attempt: int) -> None:
     except FoxError as error:
         print(f"fox-hpc: {error}", file=sys.stderr)  # noqa: T201 - this is the job's stderr
     finally:
-        leave_word(folder, "ended", Ended(code, socket.gethostname(), time.time()))
+        told = _told_to_end.is_set() or was_ended_from_outside(folder)
+        leave_word(folder, "ended", Ended(code, socket.gethostname(), time.time(), told))
         sys.stdout.flush()
         sys.stderr.flush()
     if was_ended_from_outside(folder):

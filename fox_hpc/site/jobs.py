@@ -8,6 +8,7 @@ from ..hpc.dialect import JobInfo, is_forward
 from ..record import SITE_ENDED
 from .doubt import Doubt
 from .exit_codes import EXIT_NO_START
+from .relay_record import LastAttempt
 
 #: After a sign that the job has ended, the scheduler is given this long to confirm it.
 CONFIRM_S = 10.0
@@ -24,17 +25,29 @@ TAKEN_AWAY = frozenset({"PREEMPTED", "TIMEOUT", "LOST"})
 _BACKOFF_S = (1.0, 5.0, 30.0, 120.0)
 
 
-def worth_another(job: SiteJob, fruitless: int, max_attempts: int) -> bool:
-    """Tell whether a job that ended is to be submitted again, while its run goes on.
-
-    Args:
-        fruitless: attempts that ended, this one included, since a call was last answered.
-    """
+def was_taken_away(job: SiteJob) -> bool:
+    """Tell whether a job that ended while its run goes on may be submitted again, its budget aside."""
     if job.driver_code == EXIT_NO_START or (job.cancel_asked and not job.lease_over):
         return False
     # A worker leaves with success before the run is over only when its time is up.
     left_in_time = job.state == "DONE"
-    return (job.state in TAKEN_AWAY or left_in_time) and fruitless < max_attempts
+    return job.state in TAKEN_AWAY or left_in_time
+
+
+def what_follows(job: SiteJob, fruitless: int, max_attempts: int, poll_s: float) -> tuple[float | None, str]:
+    """Say what follows upon the end of a job that was taken away.
+
+    Args:
+        fruitless: attempts that ended, this one included, since a call was last answered.
+
+    Returns:
+        the pause in seconds before the next attempt, None if the budget allows none, and both in words.
+    """
+    if fruitless >= max_attempts:
+        spent = f"{fruitless} of {max_attempts} attempts ended without an answered call"
+        return None, f"{spent}: a larger max_attempts in hpc_config allows more"
+    pause_s = backoff_s(fruitless, poll_s)
+    return pause_s, f"attempt {job.attempt + 1} follows in {pause_s:g} s"
 
 
 def backoff_s(fruitless: int, poll_s: float) -> float:
@@ -61,6 +74,7 @@ class SiteJob:
     lost_touch: float | None = None
     driver_ended: float | None = None
     driver_code: int | None = None
+    driver_told: bool = False
     looks: int = 0
     next_look: float = 0.0
     answered: float | None = None
@@ -79,6 +93,10 @@ class SiteJob:
     def watched(self) -> bool:
         """True while there is a job to look at."""
         return bool(self.job_id) and not self.ended
+
+    def add_reason(self, words: str) -> None:
+        """Say something more behind the reason of the job's state."""
+        self.reason = f"{self.reason}; {words}" if self.reason else words
 
     def submitted(self, job_id: str, now: float) -> None:
         """The scheduler has taken the job."""
@@ -112,6 +130,7 @@ class SiteJob:
             self.requeues += 1
             self.state, self.reason, self.nodes = "PENDING", info.reason or "requeued", ""
             self.driver_ended = self.driver_code = self.lost_touch = None
+            self.driver_told = False
             return
         # "LOST" from a query only means that the scheduler forgot the job: the driver knew better.
         if info.state == "LOST" and self.driver_ended is not None:
@@ -143,6 +162,24 @@ class SiteJob:
             self.state, self.reason = "LOST", "its worker was out of touch with the relay"
         elif self.cancel_asked:
             self.state, self.reason = "CANCELLED", "cancelled"
+        elif self.driver_told and self.driver_code not in (0, EXIT_NO_START):
+            # A preemption, a limit, an administrator: a scheduler that has forgotten the job cannot say.
+            self.state, self.reason = "LOST", "ended from outside, the scheduler does not say why"
         else:
             self.state = "DONE" if self.driver_code == 0 else "FAILED"
             self.reason = self.reason or f"its driver exited with {self.driver_code}"
+
+
+def take_up(site: str, last: LastAttempt | None, now: float) -> SiteJob:
+    """Give the job of a site as an earlier relay of its run has left it, None if that has left nothing."""
+    if last is None:
+        return SiteJob(site)
+    job = SiteJob(site, last.attempt)
+    if last.what == "submitting":
+        job.doubt = Doubt(last.job_name, "its relay was killed while it submitted", now)
+    elif last.what == "submitted":
+        job.submitted(last.job_id, now)
+        job.lost_touch = now if last.was_ready else None
+    elif last.what in ("ended", "refused"):
+        job.state, job.job_id = last.state or "FAILED", last.job_id
+    return job

@@ -11,15 +11,16 @@ import queue
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from ..errors import SchedulerError, SubmitError
 from ..hpc.resources import HpcConfig
 from ..spec import RunSpec
 from .doubt import TRIES, Doubt
 from .ghosts import Ghosts
-from .jobs import SiteJob, backoff_s, worth_another
+from .jobs import SiteJob, take_up, was_taken_away, what_follows
 from .launcher import Launcher, attempt_folder, job_name
+from .mouth import Mouth
+from .pace import Pace
 from .relay_record import RelayRecord
 from .words import forget_words, read_ended
 
@@ -31,21 +32,8 @@ GIVE_UP_S = 10.0
 _QUICK_S = 0.2
 #: … and the longest sleep of a relay that watches nothing.
 _IDLE_S = 5.0
-#: A look at the queue that took longer than this makes the next ones rarer.
-_SLOW_S = 5.0
-
-
-class Mouth(Protocol):
-    """What a keeper needs of its relay; called on the main thread."""
-
-    def submit(self, site: str, attempt: int) -> str:
-        """Start one attempt's job and return its id; raises SubmitError."""
-
-    def tell(self, job: SiteJob, *, final: bool, refused: str = "") -> None:
-        """Tell the server what became of a job."""
-
-    def let_finish(self, site: str) -> None:
-        """Ask a site's worker to end by itself."""
+#: The server is told at least this often, if anybody looks at the queue, when the scheduler last answered.
+_TELL_S = 10.0
 
 
 class JobKeeper:
@@ -53,8 +41,11 @@ class JobKeeper:
 
     def __init__(self, spec: RunSpec, launcher: Launcher, record: RelayRecord, mouth: Mouth) -> None:
         self.spec = spec
-        self._left = record.last_attempts()
-        self.jobs = {site.name: self._restored(site.name) for site in spec.sites}
+        #: Why the last look at the queue told nothing, or that looks have become rarer; "" if neither.
+        self.trouble = ""
+        left, now = record.last_attempts(), time.monotonic()
+        # Workers of an earlier relay's jobs may come back from now on.
+        self.jobs = {site.name: take_up(site.name, left.get(site.name), now) for site in spec.sites}
         self._launcher, self._record, self._mouth = launcher, record, mouth
         self._configs = {s.name: HpcConfig.from_mapping(s.hpc) for s in spec.sites}
         self._todo: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -67,7 +58,7 @@ class JobKeeper:
         self._untaken = dict.fromkeys(self.jobs, 0)
         doubted = {job.doubt.name for job in self.jobs.values() if job.doubt}
         self._ghosts = Ghosts(launcher, set(record.open_names()) - doubted)
-        self._poll_s = spec.poll_s
+        self._pace, self._told = Pace(spec.poll_s), 0.0
 
     def __repr__(self) -> str:
         states = ", ".join(f"{site} {job.state}" for site, job in self.jobs.items())
@@ -85,6 +76,8 @@ class JobKeeper:
                 self._todo.get(timeout=self._idle_s())()
             except queue.Empty:
                 self._watch()
+        # What nobody knows of may be in the queue by now.
+        self._ghosts.lay()
 
     def _may_go(self) -> bool:
         if self._over is None:
@@ -100,25 +93,11 @@ class JobKeeper:
         waits = [job.next_look - now for job in self.jobs.values() if job.watched or job.state == "NEW"]
         return max(0.0, min(waits, default=_IDLE_S))
 
-    def _restored(self, site: str) -> SiteJob:
-        """Take up what an earlier relay of this run has left; workers may come back from now on."""
-        last = self._left.get(site)
-        if last is None:
-            return SiteJob(site)
-        job = SiteJob(site, last.attempt)
-        if last.what == "submitting":
-            job.doubt = Doubt(last.job_name, "its relay was killed while it submitted", time.monotonic())
-        elif last.what == "submitted":
-            log.info("%s: job %s is adopted", site, last.job_id)
-            job.submitted(last.job_id, time.monotonic())
-            job.lost_touch = time.monotonic() if last.was_ready else None
-        elif last.what in ("ended", "refused"):
-            job.state, job.job_id = last.state or "FAILED", last.job_id
-        return job
-
     def _adopt(self) -> None:
-        """Go on from the ends that the earlier relay has written down."""
+        """Go on from what the earlier relay has written down."""
         for job in list(self.jobs.values()):
+            if job.watched:
+                log.info("%s: job %s is adopted", job.site, job.job_id)
             if job.ended:
                 self._ended(job)
 
@@ -169,20 +148,22 @@ class JobKeeper:
         """Learn by its name whether a job was taken; to submit it once more too soon could double it."""
         doubt = job.doubt
         assert doubt is not None
+        found, problem = list[str](), ""
         try:
             found = self._launcher.find(doubt.name)
         except SchedulerError as error:
-            log.warning("whether job %s was taken is not known yet: %s", doubt.name, error)
-            found = None
+            problem = str(error)
         now = time.monotonic()
-        job.next_look = doubt.next_look(now)
+        job.next_look = doubt.next_look(now, self.spec.poll_s)
         if found:
             log.info("%s: job %s, found by its name, is adopted", job.site, found[0])
             self._taken(job, found[0])
-        elif found is not None and doubt.settled(now, self.spec.poll_s):
+        elif not problem and doubt.settled(now, self.spec.poll_s):
             self._submit_another(job, doubt)
-        elif doubt.looks == 1:
-            job.reason = f"whether it was taken is not known yet: {doubt.words}"
+        else:
+            # For as long as it takes: a job that is submitted once more too soon runs twice.
+            job.reason = doubt.reason(now, problem)
+            log.warning("%s", job.reason)
             self._mouth.tell(job, final=False)
 
     def _submit_another(self, job: SiteJob, doubt: Doubt) -> None:
@@ -205,19 +186,27 @@ class JobKeeper:
         began = time.monotonic()
         answers = self._launcher.poll([job.job_id for job in watched])
         now = time.monotonic()
-        slow = now - began > _SLOW_S
-        self._poll_s = min(self._poll_s * 2, self.spec.poll_s * 10) if slow else self.spec.poll_s
+        self._pace.looked(now - began)
         for job in watched:
             info = answers.get(job.job_id)
             if info is not None and info.state == "LOST":
                 self._read_driver(job, now)
             before = job.requeues
-            if job.observe(info, now, self._poll_s):
+            if job.observe(info, now, self._pace.period_s):
                 if job.requeues > before:
                     forget_words(self._folder(job))
                 self._changed(job)
             elif job.lost_touch is not None and now - job.lost_touch > self.spec.lease_s:
                 self._out_of_touch(job)
+        self._tell_age([job for job in watched if job.watched], now)
+
+    def _tell_age(self, jobs: list[SiteJob], now: float) -> None:
+        """Let the server know when the scheduler last answered, and what keeps it from that."""
+        trouble = self._pace.explain(self._launcher.trouble)
+        if trouble != self.trouble or now - self._told >= _TELL_S:
+            self.trouble, self._told = trouble, now
+            for job in jobs:
+                self._mouth.tell(job, final=False)
 
     def _out_of_touch(self, job: SiteJob) -> None:
         if not job.lease_over:
@@ -229,7 +218,7 @@ class JobKeeper:
         if job.driver_ended is None:
             word = read_ended(self._folder(job))
             if word is not None:
-                job.driver_ended, job.driver_code = now, word.exit_code
+                job.driver_ended, job.driver_code, job.driver_told = now, word.exit_code, word.told
                 job.suspected(now)
 
     def _folder(self, job: SiteJob) -> Path:
@@ -248,17 +237,18 @@ class JobKeeper:
         job.ready = False
         site = job.site
         self._fruitless[site] = 0 if job.answered_calls else self._fruitless[site] + 1
-        wanted = self._over is None and site not in self._finishing
-        budget = self._configs[site].max_attempts
-        again = wanted and worth_another(job, self._fruitless[site], budget)
-        if not again:
+        pause_s, words = None, ""
+        if self._over is None and site not in self._finishing and was_taken_away(job):
+            budget = self._configs[site].max_attempts
+            pause_s, words = what_follows(job, self._fruitless[site], budget, self._pace.period_s)
+            job.add_reason(words)
+            log.info("%s: %s", site, words)
+        if pause_s is None:
             self._final.add(site)
-        self._mouth.tell(job, final=not again)
-        if again:
-            following = SiteJob(site, job.attempt + 1)
-            following.next_look = time.monotonic() + backoff_s(self._fruitless[site], self._poll_s)
-            log.info("%s: attempt %d follows", site, following.attempt)
-            self.jobs[site] = following
+        self._mouth.tell(job, final=pause_s is None)
+        if pause_s is not None:
+            begins = time.monotonic() + pause_s
+            self.jobs[site] = SiteJob(site, job.attempt + 1, reason=words, next_look=begins)
 
     def finish(self, site: str) -> None:
         """The run is over: a worker that serves ends by itself, any other job is cancelled."""
@@ -275,6 +265,8 @@ class JobKeeper:
             self._finishing.add(site)
         if job.state == "NEW":
             job.state = "CANCELLED"
+            if job.doubt is not None:
+                self._ghosts.add(job.doubt.name)
             self._final.add(site)
             self._mouth.tell(job, final=True)
         elif job.watched:

@@ -37,6 +37,10 @@ class Launcher(Protocol):
     def poll(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         """Tell what is known of jobs; one that is absent from the answer: no information."""
 
+    @property
+    def trouble(self) -> str:
+        """Why the last `poll` told nothing, or that it took long; "" if neither."""
+
     def cancel(self, job_ids: Sequence[str]) -> None:
         """End jobs; unknown and ended ones are fine."""
 
@@ -83,6 +87,11 @@ class BatchLauncher:
         """See Launcher."""
         return self._executor.poll(list(job_ids))
 
+    @property
+    def trouble(self) -> str:
+        """See Launcher."""
+        return self._executor.trouble
+
     def cancel(self, job_ids: Sequence[str]) -> None:
         """See Launcher."""
         self._executor.cancel(list(job_ids))
@@ -102,6 +111,8 @@ class LsfLauncher(BatchLauncher):
 
 class SubprocessLauncher:
     """Runs each site's driver as a process on this machine; its job id is the process id."""
+
+    trouble = ""
 
     def __init__(self, spec: RunSpec, environ: Mapping[str, str]) -> None:
         self._spec, self._environ = spec, dict(environ)

@@ -160,9 +160,14 @@ class FoxExecutor:
             "refused": refused,
             "final": final,
             "stderr_tail": tail(folder) if job.ended and job.state != "DONE" else "",
+            "answered": job.answered and time.time() - (time.monotonic() - job.answered),
+            "trouble": "" if final else self.keeper.trouble,
         }
         head = envelope.seal("event", channel.WORKER, origin=relay_cell(job.site), target="server")
         self.door.say([head, *codec.encode(news)])
+        if job.ready and not news["ready"]:
+            # The worker came meanwhile, and the server heard of it first: this must not be the last word.
+            self.tell(job, final=final, refused=refused)
 
     # The I/O thread: the server; see door.Guest.
 

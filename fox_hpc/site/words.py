@@ -19,7 +19,8 @@ class Ended(msgspec.Struct):
     """How a process of the job ended.
 
     `ended.json` is the driver's, and the last witness of the job's end; `node-N.json` is that of the
-    N-th node's launcher. `told` says that it was ended from outside, by a signal.
+    N-th node's launcher. `told` says that it was ended from outside, by a signal: of the driver, that it
+    was, or the ranks of all nodes.
     """
 
     exit_code: int

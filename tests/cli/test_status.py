@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import time
@@ -15,17 +16,11 @@ import pytest
 
 from fox_hpc.cli.status import COLUMNS
 from fox_hpc.cli.times import SiteTimes, site_times
-from fox_hpc.record import RunRecord, SiteRecord, save_record
+from fox_hpc.record import RunRecord, SiteRecord, load_record, save_record
 from fox_hpc.site.relay_record import RelayRecord
 from fox_hpc.spec import RunSpec, SiteSpec, save_spec
 
 Fox = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-class Heard(SiteRecord):
-    """A record that tells when the scheduler was last heard."""
-
-    answered: float | None = None
 
 
 def times(site: SiteRecord, *, ended: float | None = None, limit_s: float | None = None) -> SiteTimes:
@@ -40,7 +35,7 @@ def times(site: SiteRecord, *, ended: float | None = None, limit_s: float | None
         (SiteRecord(state="PENDING", since=500.0), SiteTimes(600.0, 500.0)),
         (SiteRecord(state="RUNNING", since=900.0), SiteTimes(500.0, 100.0)),
         (SiteRecord(state="DONE", since=900.0), SiteTimes(None, 100.0)),
-        (Heard(state="RUNNING", since=900.0, answered=990.0), SiteTimes(500.0, 100.0, None, 10.0)),
+        (SiteRecord(state="RUNNING", since=900.0, answered=990.0), SiteTimes(500.0, 100.0, None, 10.0)),
     ],
 )
 def test_a_sites_times_follow_from_its_record(site: SiteRecord, expected: SiteTimes) -> None:
@@ -112,3 +107,19 @@ def test_status_without_a_spec_still_shows_the_record(fox: Fox, run: Path) -> No
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "4711" in done.stdout
+
+
+def test_status_says_for_how_long_a_scheduler_has_not_answered_and_what_it_said(fox: Fox, run: Path) -> None:
+    record = load_record(run)
+    record.sites["site-1"].answered = time.time() - 245
+    record.sites["site-1"].trouble = "squeue did not end within 30 s; it is asked every 60 s"
+    save_record(record)
+    table = fox("status").stdout
+    site = json.loads(fox("status", "--json").stdout)["sites"]["site-1"]
+
+    assert re.search(
+        r"^slurm last answered 4:0\d ago: squeue did not end within 30 s; it is", table, re.MULTILINE
+    )
+    assert re.search(r"\b4:0\d\b", table.splitlines()[2])  # the column "heard"
+    assert 244 < site["answered_s"] < 300
+    assert site["trouble"].startswith("squeue")

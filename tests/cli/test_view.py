@@ -114,3 +114,19 @@ def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
     assert make_console().no_color is True
+
+
+def test_a_scheduler_that_stops_to_answer_is_told_of_once_and_shown_with_its_age() -> None:
+    before, after = record(), record()
+    after.sites["site-1"].trouble, after.sites["site-1"].answered = "squeue did not end within 30 s", 100.0
+
+    assert changes(before, after) == ["slurm: squeue did not end within 30 s"]
+    assert changes(after, after) == []
+    assert "slurm last answered 1:05 ago: squeue did not end within 30 s" in shown(after)
+
+
+def test_a_scheduler_that_never_answered_is_said_to_have_not() -> None:
+    silent = record()
+    silent.sites["site-1"].trouble = "squeue is not on PATH"
+
+    assert "slurm has not answered yet: squeue is not on PATH" in shown(silent)

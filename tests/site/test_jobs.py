@@ -4,7 +4,7 @@ import pytest
 
 from fox_hpc.hpc.dialect import JobInfo
 from fox_hpc.site.exit_codes import EXIT_NO_START
-from fox_hpc.site.jobs import CONFIRM_S, SiteJob, worth_another
+from fox_hpc.site.jobs import CONFIRM_S, CONFIRM_TERM_S, SiteJob, was_taken_away, what_follows
 
 POLL_S = 30.0
 
@@ -35,30 +35,43 @@ def test_a_job_that_waits_again_after_its_worker_went_was_put_back_by_the_schedu
 
 
 @pytest.mark.parametrize(
-    ("state", "driver_code", "fruitless", "again"),
+    ("state", "driver_code", "again"),
     [
-        ("PREEMPTED", 143, 1, True),
-        ("TIMEOUT", 143, 2, True),
-        ("LOST", None, 1, True),
-        ("DONE", 0, 1, True),  # its time was up before the run was over
-        ("FAILED", 1, 1, False),
-        ("CANCELLED", 143, 1, False),
-        ("TIMEOUT", EXIT_NO_START, 1, False),
-        ("PREEMPTED", 143, 3, False),
+        ("PREEMPTED", 143, True),
+        ("TIMEOUT", 143, True),
+        ("LOST", None, True),
+        ("DONE", 0, True),  # its time was up before the run was over
+        ("FAILED", 1, False),
+        ("CANCELLED", 143, False),
+        ("TIMEOUT", EXIT_NO_START, False),
     ],
 )
-def test_what_was_taken_away_is_tried_again_within_the_budget(state, driver_code, fruitless, again):
+def test_what_was_taken_away_is_tried_again(state, driver_code, again):
     job = submitted()
     job.state, job.driver_code = state, driver_code
 
-    assert worth_another(job, fruitless, max_attempts=3) is again
+    assert was_taken_away(job) is again
+
+
+def test_the_next_attempt_follows_after_a_pause_that_is_told():
+    assert what_follows(submitted(), fruitless=1, max_attempts=3, poll_s=POLL_S) == (
+        5.0,
+        "attempt 2 follows in 5 s",
+    )
+
+
+def test_a_budget_that_is_spent_is_told_with_the_key_that_allows_more():
+    assert what_follows(submitted(), fruitless=3, max_attempts=3, poll_s=POLL_S) == (
+        None,
+        "3 of 3 attempts ended without an answered call: a larger max_attempts in hpc_config allows more",
+    )
 
 
 def test_a_job_that_somebody_cancelled_is_not_tried_again():
     job = submitted()
     job.state, job.cancel_asked = "TIMEOUT", True
 
-    assert not worth_another(job, 1, max_attempts=3)
+    assert not was_taken_away(job)
 
 
 def test_a_job_whose_lease_ran_out_is_lost_and_tried_again():
@@ -67,7 +80,7 @@ def test_a_job_whose_lease_ran_out_is_lost_and_tried_again():
     job.observe(JobInfo("7", "CANCELLED"), 6.0, POLL_S)
 
     assert job.state == "LOST"
-    assert worth_another(job, 1, max_attempts=3)
+    assert was_taken_away(job)
 
 
 def test_no_answer_is_no_information():
@@ -125,6 +138,25 @@ def test_a_job_that_the_scheduler_forgot_ended_as_its_driver_said():
     job.observe(JobInfo("7", "LOST", raw="gone"), 6.0, POLL_S)
 
     assert (job.state, job.exit_code) == ("DONE", 0)
+
+
+@pytest.mark.parametrize("answer", [JobInfo("7", "LOST", raw="gone"), None])
+def test_a_job_that_was_ended_from_outside_and_forgotten_is_lost_and_tried_again(answer):
+    job = submitted()
+    job.driver_ended, job.driver_code, job.driver_told = 5.0, 143, True
+    job.observe(answer, 6.0 + CONFIRM_TERM_S, POLL_S)
+
+    assert (job.state, job.exit_code) == ("LOST", 143)
+    assert job.reason == "ended from outside, the scheduler does not say why"
+    assert was_taken_away(job)
+
+
+def test_a_job_that_we_ended_and_its_scheduler_forgot_is_cancelled_whatever_its_driver_heard():
+    job = submitted()
+    job.driver_ended, job.driver_code, job.driver_told, job.cancel_asked = 5.0, 143, True, True
+    job.observe(JobInfo("7", "LOST", raw="gone"), 6.0, POLL_S)
+
+    assert job.state == "CANCELLED"
 
 
 def test_a_job_that_vanished_without_a_word_is_lost():

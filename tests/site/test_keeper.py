@@ -10,7 +10,7 @@ from typing import Any
 
 from fox_hpc.environment import WorkerEnv
 from fox_hpc.errors import SchedulerError, SubmitError
-from fox_hpc.hpc.dialect import JobInfo
+from fox_hpc.hpc.dialect import JobInfo, JobState
 from fox_hpc.site.doubt import TRIES
 from fox_hpc.site.jobs import SiteJob
 from fox_hpc.site.keeper import JobKeeper
@@ -35,6 +35,9 @@ class BusyQueue:
     submitted: list[int] = field(default_factory=list)
     cancelled: set[str] = field(default_factory=set)
     told: list[tuple[str, str]] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    ends: JobState = "RUNNING"
+    trouble: str = ""
     happened: threading.Condition = field(default_factory=threading.Condition)
 
     def submit(self, site: str, attempt: int | WorkerEnv) -> str:
@@ -53,8 +56,7 @@ class BusyQueue:
         return [f"job-{name.rpartition('-')[2]}"] if there else []
 
     def poll(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
-        ended = {True: "CANCELLED", False: "RUNNING"}
-        return {id: JobInfo(id, ended[id in self.cancelled]) for id in job_ids}
+        return {id: JobInfo(id, "CANCELLED" if id in self.cancelled else self.ends) for id in job_ids}
 
     def cancel(self, job_ids: Sequence[str]) -> None:
         with self.happened:
@@ -64,6 +66,7 @@ class BusyQueue:
     def tell(self, job: SiteJob, *, final: bool, refused: str = "") -> None:
         with self.happened:
             self.told.append((f"{job.state} {job.attempt}", refused))
+            self.reasons.append(job.reason)
             self.happened.notify_all()
 
     def let_finish(self, site: str) -> None:
@@ -126,3 +129,38 @@ def test_a_submission_that_its_relay_did_not_live_to_hear_of_is_looked_for(tmp_p
 
     assert queue.submitted == []
     assert record.open_jobs() == []
+
+
+def test_while_the_queue_does_not_answer_the_reason_names_the_job_and_what_the_last_look_met(tmp_path: Path):
+    queue = BusyQueue(fails=4, shows=0)
+    keep(tmp_path, queue, lambda: ("RUNNING 1", "") in queue.told)
+
+    waiting = [reason for reason in queue.reasons if "run-site-1-1" in reason]
+    assert len(waiting) == 4
+    assert all("Socket timed out" in reason and "the queue is silent" in reason for reason in waiting)
+    assert queue.submitted == [1]
+
+
+def test_a_job_of_which_nobody_knows_is_looked_for_once_more_when_the_run_ends(tmp_path: Path):
+    queue = BusyQueue(fails=1, shows=0)
+    keep(tmp_path, queue, lambda: any("not known" in reason for reason in queue.reasons), poll_s=60.0)
+
+    assert queue.cancelled == {"job-1"}
+    assert queue.told[-1] == ("CANCELLED 1", "")
+
+
+def test_the_budgets_end_is_told_beside_the_last_attempts_reason(tmp_path: Path):
+    queue = BusyQueue(silent=0, ends="PREEMPTED")
+    keep(tmp_path, queue, lambda: "3 of 3 attempts" in queue.reasons[-1] if queue.reasons else False)
+
+    assert queue.submitted == [1, 2, 3]
+    assert any(reason.startswith("attempt 2 follows in 0.4 s") for reason in queue.reasons)
+    assert "a larger max_attempts in hpc_config allows more" in queue.reasons[-1]
+
+
+def test_what_keeps_the_scheduler_from_answering_is_told_at_once(tmp_path: Path):
+    queue = BusyQueue(silent=0, trouble="squeue did not end within 30 s")
+    keep(tmp_path, queue, lambda: len(queue.told) >= 3, poll_s=60.0)
+
+    # Its submission, its first look, and the trouble of that look.
+    assert [word for word, _ in queue.told[:3]] == ["PENDING 1", "RUNNING 1", "RUNNING 1"]
