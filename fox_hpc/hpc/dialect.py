@@ -214,6 +214,9 @@ class Dialect(Protocol):
             SubmitError: the scheduler did not take the job; carries its words.
         """
 
+    def at_fault(self, words: str, script: str) -> list[str]:
+        """Give the lines of a script that a refusal of it is about, or may be about; [] if nobody knows."""
+
     def inquiry(self, job_ids: Sequence[str]) -> Inquiry:
         """Ask for jobs by their ids."""
 

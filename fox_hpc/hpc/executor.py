@@ -22,6 +22,7 @@ from .commands import Commands
 from .dialect import Answer, Dialect, JobInfo, JobPlan, Reading, Submission, file_id
 from .lsf import LsfDialect
 from .pbs import VERSION, PbsDialect, is_torque
+from .refusals import with_lines
 from .slurm import SlurmDialect
 from .watch import CHUNK, Watch
 
@@ -122,7 +123,10 @@ class BatchExecutor:
             raise SubmitError(
                 str(error), command=error.command, transient=isinstance(error.__cause__, TimeoutError)
             ) from error
-        return dialect.read_job_id(answer)
+        try:
+            return dialect.read_job_id(answer)
+        except SubmitError as error:
+            raise _with_lines(error, dialect, submission) from error
 
     def find(self, name: str) -> list[str]:
         """List the ids of the jobs of that name; for a submission whose answer was lost.
@@ -234,6 +238,19 @@ def render(plan: JobPlan, scheduler: str | None = None) -> Submission:
     dialects: dict[str, Dialect] = {"slurm": SlurmDialect(), "pbs": PbsDialect(), "lsf": LsfDialect()}
     name = scheduler or plan.config.scheduler
     return dialects["slurm" if name == "auto" else name.removeprefix("fake-")].render(plan)
+
+
+def _with_lines(error: SubmitError, dialect: Dialect, submission: Submission) -> SubmitError:
+    """Say beside a scheduler's refusal which line of our script it is about."""
+    lines = dialect.at_fault(error.output, submission.script)
+    problem = with_lines(str(error), lines, str(submission.plan.script_file))
+    return SubmitError(
+        problem,
+        command=error.command,
+        exit_code=error.exit_code,
+        output=error.output,
+        transient=error.transient,
+    )
 
 
 def _pickle(path: Path, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from ..errors import RecipeError, SubmitError
-from . import script
+from . import refusals, script
 from .dialect import Answer, Cancellation, Inquiry, JobPlan, Query, Submission
 from .lsf_answers import COLUMNS, TROUBLE, read_closer, read_rows, read_table
 from .resources import HpcConfig
@@ -46,6 +46,10 @@ class LsfDialect:
             output=answer.stdout + answer.stderr,
             transient=answer.exit_code != 0 and bool(TROUBLE.search(answer.stdout + answer.stderr)),
         )
+
+    def at_fault(self, words: str, script: str) -> list[str]:
+        """Find the lines in our script."""
+        return refusals.lines_at_fault(words, script, "#BSUB", refusals.LSF)
 
     def inquiry(self, job_ids: Sequence[str]) -> Inquiry:
         """Ask bjobs, which knows ended jobs for CLEAN_PERIOD (an hour by default).
@@ -132,7 +136,12 @@ def _csm_requests(config: HpcConfig) -> Iterator[str]:
 
     The launch line asks for CPUs and GPUs.
     """
-    script.refuse(config, "LSF with CSM", mem="a job has all memory of its nodes")
+    script.refuse(
+        config,
+        "LSF with CSM",
+        mem="a job has all memory of its nodes",
+        exclusive="a job has its nodes alone, always",
+    )
     yield f"#BSUB -nnodes {config.nodes_per_client}"
     if config.constraint:
         yield f"#BSUB -alloc_flags {shlex.quote(config.constraint)}"

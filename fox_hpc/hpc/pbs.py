@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from ..errors import RecipeError, SchedulerError, SubmitError, UnreadableOutput
-from . import script
+from . import refusals, script
 from .dialect import Answer, Cancellation, Inquiry, JobPlan, Query, Submission
 from .pbs_answers import TROUBLE, read_ids, read_json, read_plain
 from .resources import HpcConfig
@@ -63,6 +63,10 @@ class PbsDialect:
             output=answer.stdout + answer.stderr,
             transient=answer.exit_code != 0 and bool(TROUBLE.search(words)),
         )
+
+    def at_fault(self, words: str, script: str) -> list[str]:
+        """Find the lines in our script."""
+        return refusals.lines_at_fault(words, script, "#PBS", refusals.PBS)
 
     def inquiry(self, job_ids: Sequence[str]) -> Inquiry:
         """Ask qstat, ended jobs included (-x).

@@ -85,8 +85,6 @@ def exports(plan: JobPlan, launcher: str) -> dict[str, str]:
     }
     if config.time_limit_s is not None:
         told["FOX_TIME_LIMIT_S"] = str(config.time_limit_s)
-    if config.container is not None:
-        told["FOX_CONTAINER"] = config.container
     return told | dict(plan.exports)
 
 

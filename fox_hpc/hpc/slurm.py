@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ..errors import SubmitError, UnreadableOutput
-from . import script
+from . import refusals, script
 from .dialect import Answer, Cancellation, Inquiry, JobInfo, JobPlan, JobState, Query, Reading, Submission
 
 # squeue(1), JOB STATE CODES; sacct(1) uses the same words. A job that is on its way back into the queue is
@@ -92,6 +92,10 @@ class SlurmDialect:
             output=answer.stdout + answer.stderr,
             transient=answer.exit_code != 0 and bool(_TRANSIENT.search(words)),
         )
+
+    def at_fault(self, words: str, script: str) -> list[str]:
+        """Find the lines in our script."""
+        return refusals.lines_at_fault(words, script, "#SBATCH", refusals.SLURM)
 
     def inquiry(self, job_ids: Sequence[str]) -> Inquiry:
         """Ask squeue, which knows ended jobs for MinJobAge (300 s by default) if asked with `-t all`.

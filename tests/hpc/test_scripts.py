@@ -18,10 +18,12 @@ import pytest
 from fox_hpc.errors import RecipeError
 from fox_hpc.hpc.dialect import Dialect
 from fox_hpc.hpc.executor import JobPlan, Submission, render
+from fox_hpc.hpc.launch import Start, start_on_nodes
 from fox_hpc.hpc.lsf import LsfDialect
 from fox_hpc.hpc.pbs import PbsDialect
 from fox_hpc.hpc.resources import HpcConfig
 from fox_hpc.hpc.slurm import SlurmDialect
+from fox_hpc.site.jobs import SiteJob, what_follows
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "scripts"
 EXPORTS = {"FOX_SITE_NAME": "site-1", "FOX_PARENT_URL": "tcp://10.0.0.1:4711 tcp://login:4711"}
@@ -92,7 +94,6 @@ CASES: dict[str, dict[str, Any]] = {
         "scheduler": "lsf",
         "launcher": "jsrun",
         "constraint": "smt4 gpumps",
-        "exclusive": True,
     },
 }
 
@@ -183,6 +184,7 @@ def test_an_export_arrives_as_it_was_given(value: str) -> None:
         ("lsf-least", {"qos": "high"}, "hpc_config['qos']='high' cannot be said to LSF"),
         ("torque-gpu", {"qos": "high"}, "hpc_config['qos']='high' cannot be said to Torque"),
         ("torque-gpu", {"exclusive": True}, "hpc_config['exclusive']=True cannot be said to Torque"),
+        ("lsf-csm", {"exclusive": True}, "hpc_config['exclusive']=True cannot be said to LSF with CSM"),
         ("lsf-csm", {"mem": "64G"}, "hpc_config['mem']='64G' cannot be said to LSF with CSM"),
         ("pbs-least", {"gpu_request": "gpus-per-node"}, "'gpus-per-node' cannot be said to PBS"),
         ("lsf-least", {"gpu_request": "gpus-per-node"}, "'gpus-per-node' cannot be said to LSF"),
@@ -212,35 +214,76 @@ def test_what_a_scheduler_cannot_be_told_is_refused_by_name(
         DIALECTS[case.partition("-")[0]].render(plan(case, config=changed))
 
 
-def shown(dialect: Dialect, config: HpcConfig) -> str:
-    """Give the script, or why there is none."""
-    try:
-        return dialect.render(plan(config=config)).script
-    except RecipeError as refused:
-        return str(refused)
+# What a config is put upon: a dialect, the launcher that is asked for, how GPUs are asked for.
+GROUNDS = [
+    ("slurm", "auto", "gres"),
+    ("slurm", "auto", "gpus-per-node"),
+    ("slurm", "mpiexec", "gres"),
+    ("pbs", "auto", "gres"),
+    ("pbs", "pbsdsh", "gres"),
+    ("torque", "auto", "gres"),
+    ("lsf", "auto", "gres"),
+    ("lsf", "jsrun", "gres"),
+]
 
 
-# "scheduler" chooses the dialect, "max_attempts" is the relay's.
-@pytest.mark.parametrize(
-    "field", sorted({field.name for field in fields(HpcConfig)} - {"scheduler", "max_attempts"})
-)
-@pytest.mark.parametrize("scheduler", DIALECTS)
-def test_every_key_is_rendered_or_refused_by_name(scheduler: str, field: str) -> None:
+def effects(
+    scheduler: str, config: HpcConfig
+) -> tuple[str, list[str], list[Start], tuple[float | None, str]]:
+    """Give what a config brings about: its script, the ranks' python and start, and what the relay does."""
+    script = DIALECTS[scheduler].render(plan(config=config)).script
+    launcher = re.search(r"FOX_LAUNCHER='(\w+)'", script)
+    assert launcher is not None
+    counts = {"cpus": config.cpus_per_node, "gpus": config.gpus_per_node}
+    starts = start_on_nodes(launcher[1], ["n1", "n2"], ["node.sh"], **counts, torque=scheduler == "torque")
+    return (
+        script,
+        config.rank_python("python"),
+        starts,
+        what_follows(SiteJob("site-1"), 2, config.max_attempts, 30),
+    )
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(HpcConfig) if field.name != "scheduler"])
+@pytest.mark.parametrize(("scheduler", "launcher", "gpu_request"), GROUNDS)
+def test_every_key_has_an_effect_or_is_refused_by_name(
+    scheduler: str, launcher: str, gpu_request: str, field: str
+) -> None:
     others = {
         "constraint": "a100=1" if scheduler == "pbs" else "a100",
-        "launcher": "mpiexec",
+        "launcher": "auto" if launcher == "mpiexec" else "mpiexec",
         "qos": "high",
         "directives": ("-x y",),
-        "gpu_request": "gpus-per-node",
+        "gpu_request": "gpus-per-node" if gpu_request == "gres" else "gres",
         "prologue": ("module purge",),
     }
-    without = HpcConfig.from_mapping({"gpus_per_node": 1, "cpus_per_node": 2, "time_limit": 60})
+    without = HpcConfig.from_mapping(
+        {
+            "gpus_per_node": 1,
+            "cpus_per_node": 2,
+            "time_limit": 60,
+            "launcher": launcher,
+            "gpu_request": gpu_request,
+        }
+    )
     changed = replace(without, **{field: {**ALL, **others}[field]})
+    assert changed != without
+    before = effects(scheduler, without)
 
-    text = shown(DIALECTS[scheduler], changed)
+    try:
+        after = effects(scheduler, changed)
+    except RecipeError as refused:
+        assert str(refused).startswith(f"hpc_config[{field!r}]=")  # noqa: PT017 - the other outcome is right too
+    else:
+        assert after != before
 
-    assert text != shown(DIALECTS[scheduler], without)
-    assert text.startswith(("#!/bin/bash\n", f"hpc_config[{field!r}]="))
+
+def test_the_scheduler_chooses_the_dialect() -> None:
+    heads = {
+        render(plan(config=HpcConfig(name))).script.splitlines()[1][:5] for name in ("slurm", "pbs", "lsf")
+    }
+
+    assert heads == {"#SBAT", "#PBS ", "#BSUB"}
 
 
 def test_a_folder_may_hold_blanks_and_quotes() -> None:

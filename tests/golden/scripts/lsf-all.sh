@@ -21,7 +21,6 @@ exec >>/home/ann/fox_runs/r1/sites/site-1/attempt-1/"${LSB_JOBID}_0_log.out" 2>>
 module purge
 module load cuda/12.4
 export SUBMITIT_EXECUTOR=lsf
-export FOX_CONTAINER='apptainer exec --nv /sw/train.sif'
 export FOX_JOB_NAME='fedavg-20261124-093000-a1b2-site-1-1'
 export FOX_LAUNCHER='mpiexec'
 export FOX_PARENT_URL='tcp://10.0.0.1:4711 tcp://login:4711'

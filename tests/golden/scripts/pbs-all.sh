@@ -17,7 +17,6 @@ cd "$PBS_O_WORKDIR"
 module purge
 module load cuda/12.4
 export SUBMITIT_EXECUTOR=pbs
-export FOX_CONTAINER='apptainer exec --nv /sw/train.sif'
 export FOX_JOB_NAME='fedavg-20261124-093000-a1b2-site-1-1'
 export FOX_LAUNCHER='mpiexec'
 export FOX_PARENT_URL='tcp://10.0.0.1:4711 tcp://login:4711'
