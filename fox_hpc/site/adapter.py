@@ -1,6 +1,6 @@
 """HpcWorkerAdapter: on each node, learns which node this is, starts its ranks, and tells how they ended.
 
-`python -m fox_hpc.site.adapter MODULE|- [torchrun …]`.
+`python -m fox_hpc.site.adapter [--with-owner] MODULE|- [torchrun …]`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from ..environment import WorkerEnv, process_environ
 from . import launch_line
 from .exit_codes import EXIT_NO_START
+from .processes import end_with_children, when_owner_dies
 from .words import ENDING_SIGNALS, Ended, leave_word
 
 
@@ -82,7 +83,8 @@ class HpcWorkerAdapter:
         for signum in ENDING_SIGNALS:
             signal.signal(signum, end)
         try:
-            children.append(subprocess.Popen(command, env={**self.environ, **node}))
+            environ = {**self.environ, **node}
+            children.append(subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL))
         except OSError as error:
             say = f"fox-hpc: cannot start {command[0]} on {os.uname().nodename}: {error.strerror}"
             print(say, file=sys.stderr)  # noqa: T201 - this is the job's stderr
@@ -104,7 +106,11 @@ class HpcWorkerAdapter:
 
 def main() -> None:
     """Start this node's ranks."""
-    module, *inner = sys.argv[1:]
+    words = sys.argv[1:]
+    if words[0] == "--with-owner":
+        when_owner_dies(end_with_children)
+        del words[0]
+    module, *inner = words
     adapter = HpcWorkerAdapter(process_environ(), None if module == "-" else module, inner)
     sys.exit(adapter.run())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import sys
@@ -19,23 +18,27 @@ from ..spec import load_spec
 from . import launch_line
 from .exit_codes import EXIT_NO_START
 from .node_starts import plan_starts, run_starts
-from .processes import end_tree, when_owner_dies
+from .processes import end_with_children, when_owner_dies
 from .words import DRAIN_FILE, Ended, forget_words, leave_word, was_ended_from_outside
 
 _TERM_WAIT_S = 30.0
 _told_to_end = threading.Event()
 
 
-def drive(run_dir: str, site: str, attempt: int) -> None:
-    """Start the site's ranks, wait for them, and exit as they did; never returns."""
+def drive(run_dir: str, site: str, attempt: int, *, owned: bool = False) -> None:
+    """Start the site's ranks, wait for them, and exit as they did; never returns.
+
+    Args:
+        owned: no scheduler ends what is left when this process is killed: the ranks have to see it.
+    """
     folder = Path(run_dir) / "sites" / site / f"attempt-{attempt}"
     code = EXIT_NO_START
     try:
         forget_words(folder)
-        commands, environ = _commands(run_dir, site, folder)
+        commands, environ = _commands(run_dir, site, folder, owned=owned)
         # The warning of a time limit or a preemption to come; the ranks look for the file.
         signal.signal(signal.SIGUSR2, lambda *_: (folder / DRAIN_FILE).touch())
-        code = run_starts(commands, environ, folder, _told_to_end.set)
+        code = run_starts(commands, environ, folder, _told_to_end.set, owned=owned)
     except FoxError as error:
         print(f"fox-hpc: {error}", file=sys.stderr)  # noqa: T201 - this is the job's stderr
     finally:
@@ -50,7 +53,9 @@ def drive(run_dir: str, site: str, attempt: int) -> None:
     sys.exit(code)
 
 
-def _commands(run_dir: str, site: str, folder: Path) -> tuple[list[list[str]], dict[str, str]]:
+def _commands(
+    run_dir: str, site: str, folder: Path, *, owned: bool
+) -> tuple[list[list[str]], dict[str, str]]:
     """Give the commands that start the ranks of all nodes, and the environment for them."""
     spec = load_spec(run_dir)
     environ = process_environ()
@@ -59,9 +64,11 @@ def _commands(run_dir: str, site: str, folder: Path) -> tuple[list[list[str]], d
     environ.setdefault("PYTHONUNBUFFERED", "1")
     # Slurm's name for the number of nodes is the one that recipes use, under any scheduler.
     line = launch_line.split(spec.site(site).run_cmd, {**environ, "SLURM_NNODES": str(len(nodes))})
-    config = HpcConfig.from_mapping(spec.site(site).hpc)
+    # Without a scheduler nothing is asked of one, and neither is a cluster's container there.
+    config = HpcConfig() if owned else HpcConfig.from_mapping(spec.site(site).hpc)
     python = config.rank_python(spec.python)
-    adapter = [*python, "-m", "fox_hpc.site.adapter", spec.training_module or "-", *line.inner]
+    owner = ["--with-owner"] * owned
+    adapter = [*python, "-m", "fox_hpc.site.adapter", *owner, spec.training_module or "-", *line.inner]
     if not line.step:
         return [adapter], environ
     if environ.get("FOX_LAUNCHER", "srun") == "srun":
@@ -121,17 +128,12 @@ def _is_here(name: str) -> bool:
     return False
 
 
-def _end_with_ranks() -> None:
-    end_tree(os.getpid(), itself=False)
-    os._exit(1)
-
-
 def main() -> None:
     """Run as a process: `python -m fox_hpc.site.driver RUN_DIR SITE ATTEMPT [--with-owner]`."""
     run_dir, site, attempt, *rest = sys.argv[1:]
     if rest == ["--with-owner"]:
-        when_owner_dies(_end_with_ranks)
-    drive(run_dir, site, int(attempt))
+        when_owner_dies(end_with_children)
+    drive(run_dir, site, int(attempt), owned=rest == ["--with-owner"])
 
 
 if __name__ == "__main__":

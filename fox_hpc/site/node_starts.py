@@ -76,8 +76,13 @@ def run_starts(
     environ: Mapping[str, str],
     folder: Path,
     on_term: Callable[[], None],
+    *,
+    owned: bool = False,
 ) -> int:
     """Run commands side by side until all have ended; the first that fails ends the others.
+
+    Args:
+        owned: give each a pipe whose other end is this process, so that it sees this one's death.
 
     Returns:
         the exit code of the first that failed, or that a node's launcher left word of; 0 if none did.
@@ -95,7 +100,8 @@ def run_starts(
         signal.signal(signum, end)
     for command in commands:
         try:
-            children.append(subprocess.Popen(command, env=dict(environ), stdin=subprocess.DEVNULL))
+            stdin = subprocess.PIPE if owned else subprocess.DEVNULL
+            children.append(subprocess.Popen(command, env=dict(environ), stdin=stdin))
         except OSError as error:
             print(f"fox-hpc: cannot start {command[0]}: {error.strerror}", file=sys.stderr)  # noqa: T201
             _end(children)

@@ -25,6 +25,12 @@ def when_owner_dies(action: Callable[[], None]) -> None:
     threading.Thread(target=wait, name="fox-owner", daemon=True).start()
 
 
+def end_with_children() -> None:
+    """End this process and all that it has started; for one whose owner is gone."""
+    end_tree(os.getpid(), itself=False)
+    os._exit(1)
+
+
 def end_tree(pid: int, *, itself: bool = True, grace_s: float = 3.0) -> None:
     """End a process and all below it, in whatever session they are: TERM, then KILL."""
     try:

@@ -76,6 +76,22 @@ def test_a_worker_that_is_killed_fails_the_call_with_how_its_job_ended(env: Exec
     assert run.status == "FAILED"
 
 
+@pytest.mark.parametrize("env", ["poc"], indirect=True)
+def test_without_a_scheduler_the_ranks_of_a_driver_that_is_killed_end_with_it(env: ExecEnv):
+    config = {"container": "no-such-container-here exec"}  # is for a cluster
+    run = recipe("hang", hpc_config=config).execute(env)
+    wait_for(lambda: sites_wait(run.workspace))
+    drivers = [p for p in processes_of(run.workspace) if "fox_hpc.site.driver" in words_of(p)]
+    ranks = {p.pid for p in processes_of(run.workspace) if "fox_hpc.site.worker" in words_of(p)}
+    assert (len(drivers), len(ranks)) == (2, 2)
+    for driver in drivers:
+        driver.kill()
+
+    wait_for(lambda: ranks.isdisjoint(psutil.pids()), 10)  # a lease is 60 s
+    with pytest.raises(GroupError, match="exit code 137"):
+        run.result(30)
+
+
 def relays_of(run: Run) -> list[psutil.Process]:
     return [process for process in processes_of(run.workspace) if "fox_hpc.site.relay" in words_of(process)]
 
