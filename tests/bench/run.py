@@ -14,6 +14,7 @@ from typing import Any
 
 import bench_codec
 import bench_history
+import bench_poll
 import bench_start
 import bench_submit
 import bench_traffic
@@ -32,6 +33,8 @@ GROUPS: dict[str, tuple[Callable[[], Iterator[Figure]], Callable[[], Iterator[Fi
     "model": (lambda: bench_traffic.model(3), lambda: bench_traffic.model(1)),
     "memory": (lambda: bench_traffic.memory(2), lambda: bench_traffic.memory(1)),
     "submit": (lambda: bench_submit.submit(3), lambda: bench_submit.submit(1)),
+    "poll": (lambda: bench_poll.poll(5), lambda: bench_poll.poll(1)),
+    "submissions": (lambda: bench_poll.submissions(), lambda: bench_poll.submissions("slurm")),
 }
 
 
@@ -64,7 +67,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("scripts/bench", description="What things cost, beside what they could.")
     parser.add_argument("--only", action="append", choices=GROUPS, help="this group; may be given again")
     parser.add_argument("--json", action="store_true", help="print JSON lines and nothing else")
-    parser.add_argument("--quick", action="store_true", help="fewer repeats: under 40 s for everything")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats: under 50 s for everything")
     parser.add_argument("--history", type=Path, default=bench_history.DEFAULT, help=argparse.SUPPRESS)
     return parser.parse_args()
 
