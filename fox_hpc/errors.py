@@ -185,6 +185,10 @@ class NotAllowed(WireError):
     """This key, or this cell, may not do that."""
 
 
+class BlobError(WireError):
+    """The bytes of a call or an answer cannot be had: changed on their way, gone, or out of reach."""
+
+
 class VersionMismatch(WireError):
     """The two ends speak different versions of the wire format."""
 

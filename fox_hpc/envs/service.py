@@ -7,13 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from ..recipe import FoxRecipe
 from ..record import RunRecord
 from ..server.controller import FoxController
 from ..server.desk import SiteDesk
 from ..tracking.receiver import make_receivers
+from ..wire.data_port import DataPort
 from ..wire.handshake import Welcome, package_version
 from ..wire.keys import Keys
+from ..wire.parcels import Parcels
 from ..wire.zmq_link import ZmqIo
 from .base import RecordWriter, Run
 
@@ -33,6 +37,11 @@ class Listening:
     allowed: Mapping[str, str]
     host: str = "127.0.0.1"
     port: int = 0
+
+    @property
+    def data_port(self) -> int:
+        """Where data connections come in: the next port, so that a firewall can be told of both."""
+        return self.port and self.port + 1
 
 
 class Service:
@@ -60,18 +69,12 @@ class Service:
         self._start_sites, self._end_sites = start_sites, end_sites
         sites = tuple(relays)
         self.io = ZmqIo()
-        welcome = Welcome(
-            package_version(), record.run, recipe.job_name, recipe.client_class, sites, min_clients
-        )
-        self.desk = SiteDesk(self.io.call_later, welcome, self.io.refusals)
+        names = recipe.job_name, recipe.client_class
         try:
-            self.link = self.io.listen(
-                self.desk, listening.keys, listening.allowed, host=listening.host, port=listening.port
-            )
+            self._listen(listening, Welcome(package_version(), record.run, *names, sites, min_clients))
         except BaseException:
             self.io.close()
             raise
-        self.desk.attach(self.link)
         for site, relay in relays.items():
             self.desk.expect(site, relay)
         self.controller = FoxController(
@@ -87,6 +90,15 @@ class Service:
             on_change=RecordWriter(lambda: self.controller.snapshot()),
         )
         self.desk.board = self.controller
+
+    def _listen(self, at: Listening, welcome: Welcome) -> None:
+        parcels = Parcels(self.io)
+        door = DataPort(self.io, parcels.greeted, host=at.host, ports=(at.data_port,))
+        self.io.links += [parcels, door]
+        welcome = msgspec.structs.replace(welcome, data_port=door.port)
+        self.desk = SiteDesk(self.io.call_later, welcome, self.io.refusals, parcels, at.keys)
+        self.link = self.io.listen(self.desk, at.keys, at.allowed, host=at.host, port=at.port)
+        self.desk.attach(self.link)
 
     def start(self) -> Run:
         """Start the run."""

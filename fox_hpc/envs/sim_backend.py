@@ -113,7 +113,8 @@ class Place:
         try:
             answer = write_reply(Reply(self._app.invoke(read_call(job.frames), context)))
             flush_all()
-            return read_reply(answer)
+            # A copy, as over a wire: the site may go on with its arrays.
+            return read_reply([bytearray(frame) for frame in answer])
         except BaseException as error:
             return Reply(fault=Fault.from_exception(error, host=socket.gethostname()))
 

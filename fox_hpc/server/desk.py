@@ -14,34 +14,18 @@ from ..call import Call, Fault, Reply
 from ..errors import VersionMismatch, WireError
 from ..metric import Point
 from ..wire import channel, codec, envelope, handshake
-from ..wire.cell import Cell, relay_cell
+from ..wire.cell import Cell, relay_cell, worker_cell
 from ..wire.envelope import Envelope
 from ..wire.handshake import Join, Refuse, Welcome
+from ..wire.keys import Keys
 from ..wire.link import Link
 from ..wire.names import site_of
+from ..wire.parcels import Parcels
 from ..wire.refusals import Refusals
+from ..wire.session import Offer, accept_session
+from .news import SHOWN, read_news, read_points
 
 log = logging.getLogger(__name__)
-
-
-class News(msgspec.Struct):
-    """What a relay tells of one site's job; the payload of an `event`."""
-
-    site: str
-    scheduler: str
-    job_id: str
-    attempts: int
-    state: str
-    ready: bool
-    reason: str
-    nodes: str
-    exit_code: int | None
-    log: str
-    refused: str
-    final: bool
-    stderr_tail: str
-    answered: float | None = None
-    trouble: str = ""
 
 
 class Board(Protocol):
@@ -63,6 +47,7 @@ class SiteDesk:
     Args:
         welcome: what relays are told that join.
         refusals: where what is not believed is counted.
+        parcels, keys: let big payloads travel by reference, in sessions with the holder of the keys.
     """
 
     def __init__(
@@ -70,8 +55,11 @@ class SiteDesk:
         call_later: Callable[[float, Callable[[], None]], Callable[[], None]],
         welcome: Welcome,
         refusals: Refusals | None = None,
+        parcels: Parcels | None = None,
+        keys: Keys | None = None,
     ) -> None:
-        self.cell = Cell("server", self._post, call_later)
+        self.cell = Cell("server", self._post, call_later, parcels=parcels)
+        self._parcels, self._keys = parcels, keys
         self.welcome = welcome
         self.refusals = self.cell.refusals = refusals or self.cell.refusals
         self.board: Board | None = None
@@ -217,25 +205,31 @@ class SiteDesk:
             self.cell.deliver(head, frames)
         elif head.kind == "ready":
             self._attempts[site] = max(head.attempt, self._attempts.get(site, 0))
+            self._meet(head.origin, codec.decode(frames))
             self._tell(site, ready=True)
             self.cell.open(site)
         elif head.kind == "event":
             self._event(site, codec.decode(frames))
         elif head.kind == "log" and self.board is not None:
-            self.board.track(site, _points(codec.decode(frames)))
+            self.board.track(site, read_points(codec.decode(frames)))
+
+    def _meet(self, cell: str, value: Any) -> None:
+        if self._parcels is not None and self._keys is not None:
+            try:
+                offer = msgspec.convert(value["session"], Offer)
+            except (msgspec.ValidationError, TypeError, KeyError) as error:
+                raise WireError(f"{cell} offers no session: {error}") from error
+            self._parcels.meet(cell, accept_session(offer, self._keys))
 
     def _event(self, site: str, value: Any) -> None:
-        try:
-            news = msgspec.convert(value, News)
-        except msgspec.ValidationError as error:
-            raise WireError(f"this is no news: {error}") from error
+        news = read_news(value)
         if news.site != site:
             self.refusals.note("name of another", site, f"the relay of {site} tells news of {news.site}")
             return
         self._attempts[site] = max(news.attempts, self._attempts.get(site, 0))
         if news.refused:
             self.refused[site] = news.refused
-        shown = {name: getattr(news, name) for name in _SHOWN}
+        shown = {name: getattr(news, name) for name in SHOWN}
         if news.final:
             # Replies that were on the way come before this on the same link: what is open now is lost.
             fault = Fault(
@@ -247,6 +241,8 @@ class SiteDesk:
                 stderr_tail=news.stderr_tail,
             )
             self.cell.lose(site, fault)
+            if self._parcels is not None:
+                self._parcels.part(worker_cell(site))
         elif not news.ready:
             self.cell.shut(site)
         elif not self.cell.is_open(site):
@@ -269,16 +265,3 @@ class SiteDesk:
             for site, relay in self._relay_of.items():
                 if relay == peer:
                     self.cell.shut(site)
-
-
-def _points(rows: Any) -> list[Point]:
-    try:
-        return [Point(*row) for row in msgspec.convert(rows, list[tuple[str, float, int | None, float]])]
-    except msgspec.ValidationError as error:
-        raise WireError(f"these are no points: {error}") from error
-
-
-_SHOWN = (
-    *("scheduler", "job_id", "attempts", "state", "ready", "reason", "nodes", "exit_code", "log"),
-    *("answered", "trouble"),
-)

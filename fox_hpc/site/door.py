@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from ..errors import NotAllowed, VersionMismatch, WireError
 from ..wire import channel, envelope, handshake
+from ..wire.data_port import host_of
 from ..wire.envelope import Envelope
 from ..wire.handshake import Join, Refuse, Welcome
 from ..wire.keys import Keys
@@ -62,11 +63,14 @@ class Door:
         away_s: float = AWAY_S,
     ) -> None:
         self.name, self._io, self._sites, self._away_s = name, io, tuple(sites), away_s
+        self.server_key = server_key
         self._guest: Guest | None = None
         self._run = ""
         self.open = False
         self._up = False
         self._answer: Welcome | WireError | None = None
+        #: Where the server takes data connections, once it has welcomed this relay.
+        self.data_address: tuple[str, int] | None = None
         self._answered = threading.Event()
         self._call_off: Callable[[], None] | None = None
         # One address is dialled until it answers; of several the one that does is taken.
@@ -135,6 +139,7 @@ class Door:
 
     def _welcomed(self, welcome: Welcome) -> None:
         self._settle(welcome)
+        self.data_address = host_of(self.url), welcome.data_port
         if self._guest is None or not self._run:
             return
         if welcome.run == self._run:

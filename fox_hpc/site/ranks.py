@@ -143,7 +143,7 @@ class RankLead:
     def put(self, seq: int, model: Any) -> None:
         """Give the seq-th model to the ranks that ask for it; past ones are kept for late ranks."""
         # Copied now: this rank's training goes on to change its arrays.
-        frames = write_reply(Reply(model))
+        frames = [bytes(frame) for frame in write_reply(Reply(model))]
         with self._lock:
             self._models[seq] = frames
             while len(self._models) > 2 and sum(map(_size, self._models.values())) > HISTORY_BYTES:

@@ -21,6 +21,7 @@ from ..hpc.probe import candidate_hosts
 from ..spec import RunSpec, load_spec
 from ..wire import channel, codec, envelope
 from ..wire.cell import relay_cell, worker_cell
+from ..wire.data_pump import DataPump
 from ..wire.keys import load_keys, load_public, make_keys
 from ..wire.link import Link
 from ..wire.names import site_of
@@ -60,6 +61,11 @@ class FoxExecutor:
         self._allowed = self._allowed_before()
         self._down = self._listen(record.port())
         record.add("listening", port=self._down.port)
+        ports = spec.relay.ports
+        self._pump = DataPump(
+            io, host=spec.relay.listen, ports=range(ports[0], ports[1] + 1) if ports else (0,)
+        )
+        io.links.append(self._pump)
 
     def __repr__(self) -> str:
         return f"<FoxExecutor of {self.keeper!r}>"
@@ -116,9 +122,10 @@ class FoxExecutor:
         keys_dir = self._attempt_keys(site, attempt)
         keys_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # A pair for this attempt alone: with the next one it is worth nothing any more.
-        make_keys(keys_dir, [site], known={NAME: self._keys.public})
+        make_keys(keys_dir, [site], known={NAME: self._keys.public, "server": self.door.server_key})
         self._allowed[site] = load_public(keys_dir)[site]
         self._down.allow(self._allowed)
+        self.io.call_soon(lambda: self._pump.refuse(site))
         worker = WorkerEnv(
             parent_urls=self._urls(),
             parent_fqcn=relay_cell(site),
@@ -173,6 +180,8 @@ class FoxExecutor:
 
     def welcomed(self) -> None:
         """See Guest."""
+        if self.door.data_address is not None:
+            self._pump.lead_to(self.door.data_address)
         self.keeper.later(self.keeper.tell_all)
         self.on_welcomed()
 
@@ -227,6 +236,7 @@ class FoxExecutor:
         job = self.keeper.jobs[site_of(head.origin)]
         if head.kind == "ready":
             job.ready = True
+            self._pump.admit(job.site, head.id)
             self.keeper.later(lambda: self.keeper.note_ready(job.site, head.attempt))
         elif head.kind == "reply":
             job.answered_calls += 1
@@ -240,6 +250,10 @@ class FoxExecutor:
         if up:
             self._touched.add((job.site, job.attempt))
             job.lost_touch = None
+            head = envelope.seal(
+                "data", channel.WORKER, id=str(self._pump.port), origin=relay_cell(job.site), target=peer
+            )
+            self._down.send(peer, [head])
         elif job.ready or (job.site, job.attempt) in self._touched:
             # Else it is the worker of an earlier attempt that goes, and says nothing of this one.
             job.ready, job.lost_touch = False, time.monotonic()

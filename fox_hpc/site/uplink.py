@@ -14,9 +14,12 @@ from ..environment import WorkerEnv
 from ..metric import Point
 from ..wire import channel, codec, envelope
 from ..wire.cell import Cell, worker_cell
+from ..wire.data_port import host_of
 from ..wire.keys import Keys, load_public
 from ..wire.link import Link
+from ..wire.parcels import Parcels
 from ..wire.probe import first_reachable
+from ..wire.session import offer_session
 from ..wire.zmq_link import ZmqIo
 from .exit_codes import EXIT_LEASE
 
@@ -30,21 +33,28 @@ class Uplink:
         self._io, self._attempt, self._lease_s = io, worker.attempt, lease_s
         self._ready: list[Any] | None = None
         self._call_off: Callable[[], None] | None = None
-        public = load_public(Path(worker.keys_dir))["relay"]
-        url = first_reachable(worker.parent_urls, keys, public)
-        self.link = io.dial(url, self.name, self, keys, public)
+        public = load_public(Path(worker.keys_dir))
+        session, self._offer = offer_session(public["server"])
+        self._parcels = Parcels(io)
+        self._parcels.meet("server", session)
+        io.links.append(self._parcels)
+        url = first_reachable(worker.parent_urls, keys, public["relay"])
+        self.link = io.dial(url, self.name, self, keys, public["relay"])
         self.cell = Cell(
             self.name,
             lambda target, frames: self.link.send("", frames),
             io.call_later,
             attempt=worker.attempt,
             reachable=["server"],
+            parcels=self._parcels,
         )
 
     def ready(self, world_size: int) -> None:
         """Ask for the lease, once now and whenever the link comes back."""
         if self._ready is None:
-            self._ready = self._frames("ready", channel.WORKER, {"world_size": world_size})
+            offer = {"id": self._offer.id, "public": self._offer.public}
+            value = {"world_size": world_size, "session": offer}
+            self._ready = self._frames("ready", channel.WORKER, value, id=self._offer.id.hex())
             self.link.send("", self._ready)
 
     def track(self, points: Sequence[Point]) -> None:
@@ -55,8 +65,8 @@ class Uplink:
         """Send points that are packed already."""
         self.link.send("", self._frames("log", channel.METRICS, rows))
 
-    def _frames(self, kind: str, lane: str, value: Any) -> list[Any]:
-        head = envelope.seal(kind, lane, origin=self.name, target="server", attempt=self._attempt)
+    def _frames(self, kind: str, lane: str, value: Any, *, id: str = "") -> list[Any]:
+        head = envelope.seal(kind, lane, id=id, origin=self.name, target="server", attempt=self._attempt)
         return [head, *codec.encode(value)]
 
     def received(self, link: Link, peer: str, frames: list[Any]) -> None:
@@ -65,6 +75,8 @@ class Uplink:
         if head.kind == "shutdown":
             self.over.set()
             self.cell.stop()
+        elif head.kind == "data":
+            self._parcels.dial("server", (host_of(link.url), int(head.id)))
         else:
             self.cell.deliver(head, frames[1:])
 
@@ -84,8 +96,11 @@ class Uplink:
         os._exit(EXIT_LEASE)
 
     def flush(self, timeout_s: float = 5.0) -> None:
-        """Wait until every answer has arrived, but not for ever."""
-        wait_until(lambda: not self.cell.kept, timeout_s)
+        """Wait until every answer has arrived, as long as something is still asked for."""
+        asked = -1
+        while self.cell.kept and asked != self._parcels.asked:
+            asked = self._parcels.asked
+            wait_until(lambda: not self.cell.kept, timeout_s)
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..call import Call
+from .parcel import Parcel
 
 #: So many calls that were settled are remembered, lest a late copy of one runs it again.
 REMEMBERED = 4096
@@ -28,8 +29,32 @@ class Incoming:
 class Answer:
     """An answer that is kept until the caller has it."""
 
+    id: str
     target: str
-    frames: list[Any]
+    parcel: Parcel
+
+
+class Arrivals:
+    """Calls whose arguments are on their way: each caller's come out in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, deque[Incoming]] = {}
+        self._here: set[str] = set()
+
+    def expect(self, incoming: Incoming) -> None:
+        """A call came; its arguments may not be here."""
+        self._rows.setdefault(incoming.origin, deque()).append(incoming)
+
+    def here(self, incoming: Incoming) -> list[Incoming]:
+        """A call's arguments are here: give those that can be run now."""
+        self._here.add(incoming.id)
+        row, ready = self._rows[incoming.origin], []
+        while row and row[0].id in self._here:
+            self._here.discard(row[0].id)
+            ready.append(row.popleft())
+        if not row:
+            del self._rows[incoming.origin]
+        return ready
 
 
 class Answers:
@@ -79,7 +104,7 @@ class Answers:
 
     def _let_go(self, id: str, origin: str) -> None:
         if id in self._kept and self._kept[id].target == origin:
-            del self._kept[id]
+            self._kept.pop(id).parcel.close()
             self._settle(id)
 
     def wanted(self, incoming: Incoming) -> bool:

@@ -1,15 +1,299 @@
-"""Where big frames are kept for as long as somebody may ask for them again.
+"""Blobs: big payloads that travel by reference, cut into chunks that are sealed end to end.
 
-A message holds its frames whole. This is the one place that knows how an answer's bytes are held, so that
-chunks which travel by reference can take over here without a change in codec or cell.
+A blob is what the frames of one message hold together. Its plan, which both ends make from the frames'
+sizes alone, says where each chunk's bytes lie: a big frame has chunks of its own, so that it can be
+received in the memory where it stays; small frames share one.
+
+Each chunk is AES-256-GCM under a key that is made for the blob and given to its receivers only. The nonce
+is the chunk's number, and the blob's id and size are authenticated with it: a chunk that was changed, moved
+to another place or taken from another blob does not open. Two different plaintexts are never sealed under
+one nonce: a chunk that is sealed again must give the same tag.
+
+Sources: AES-GCM, NIST SP 800-38D; one key per blob bounds its use far below the limits of section 8.3.
 """
 
 from __future__ import annotations
 
+import itertools
+import mmap
+import os
+import struct
+import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..errors import BlobError
+
+#: What is bigger than this travels by reference.
+BIG_BYTES = 2**20
+CHUNK_BYTES = 2 * 2**20
+TAG_BYTES = 16
+#: Frames start at multiples of this, which suits every dtype.
+ALIGN = 64
+#: The most that one message may hold, unless this end was told otherwise.
+MOST_BYTES = 2**40
+MOST_FRAMES = 2**20
+
+_PLACE = struct.Struct(">16sIIQ")
 
 
-def hold(frames: Sequence[Any]) -> list[bytes]:
-    """Take frames into keeping: they stay as they are now, whatever their owner does to his arrays."""
-    return [bytes(frame) for frame in frames]
+class Ref(msgspec.Struct, frozen=True, array_like=True):
+    """What travels in place of a blob.
+
+    Args:
+        id: names the blob, 16 random bytes.
+        key: its key, wrapped for one receiver.
+        sizes: bytes of each frame, in order.
+    """
+
+    id: bytes
+    key: bytes
+    sizes: tuple[int, ...]
+
+
+class Chunk(NamedTuple):
+    """Where the bytes of a chunk lie: in which region, from where, how many."""
+
+    region: int
+    start: int
+    size: int
+
+
+class Plan:
+    """How frames of given sizes are laid out in regions of memory and cut into chunks; pure.
+
+    Raises:
+        BlobError: the sizes are more than may come in one message.
+    """
+
+    def __init__(self, sizes: Sequence[int], most_bytes: int = MOST_BYTES) -> None:
+        self.sizes, self.total = tuple(sizes), sum(sizes)
+        if len(sizes) > MOST_FRAMES or self.total > most_bytes or any(size < 0 for size in sizes):
+            raise BlobError(
+                f"a message of {len(sizes)} frames and {self.total} bytes is more than the "
+                f"{MOST_FRAMES} frames and {most_bytes} bytes that are taken"
+            )
+        #: The region and the start of each frame.
+        self.places: list[tuple[int, int]] = []
+        self.regions: list[int] = []
+        #: The numbers of the frames in each region.
+        self.lying_in: list[list[int]] = []
+        self._lay_out()
+        self.total_room = sum(self.regions)
+        self.chunks = [
+            Chunk(region, start, min(CHUNK_BYTES, size - start))
+            for region, size in enumerate(self.regions)
+            for start in range(0, size, CHUNK_BYTES)
+        ]
+
+    def _lay_out(self) -> None:
+        shared = -1
+        for size in self.sizes:
+            room = -(-size // ALIGN) * ALIGN
+            if size >= BIG_BYTES:
+                self._place(self._region(), size)
+                continue
+            if shared < 0 or self.regions[shared] + room > CHUNK_BYTES:
+                shared = self._region()
+            self._place(shared, room)
+
+    def _region(self) -> int:
+        self.regions.append(0)
+        self.lying_in.append([])
+        return len(self.regions) - 1
+
+    def _place(self, region: int, room: int) -> None:
+        self.lying_in[region].append(len(self.places))
+        self.places.append((region, self.regions[region]))
+        self.regions[region] += room
+
+    def bound_to(self, id: bytes, number: int) -> bytes:
+        """Give what is authenticated with a chunk: whose it is, and where it belongs."""
+        return _PLACE.pack(id, number, len(self.chunks), self.total)
+
+
+class SealedBlob:
+    """The holder's side: frames, and their chunks as ciphertext.
+
+    Once it was sealed, what the frames' owner does to his arrays does not change what receivers get. After
+    `free` only the tags are left, and chunks are sealed again when they are asked for.
+
+    Args:
+        frames: the buffers; they are referred to until `forget_frames` or `close`.
+    """
+
+    def __init__(self, frames: Sequence[Any]) -> None:
+        self.id, self.key = os.urandom(16), os.urandom(32)
+        self._frames = [memoryview(frame).cast("B") for frame in frames]
+        self.plan = Plan([frame.nbytes for frame in self._frames])
+        self._starts = [*itertools.accumulate((chunk.size for chunk in self.plan.chunks), initial=0)]
+        self._sealed: memoryview | None = memory(self.plan.total_room)
+        self._tags: list[bytes] = []
+        self._closed = False
+        self._grown = threading.Condition()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "freed" if self._sealed is None else "sealed"
+        return f"<SealedBlob {self.id.hex()[:8]} · {self.plan.total} bytes · {state}>"
+
+    def seal(self) -> None:
+        """Seal every chunk, in order; receivers may take those that are ready meanwhile."""
+        sealed = self._sealed
+        try:
+            for number, chunk in enumerate(self.plan.chunks):
+                if sealed is None:
+                    return
+                start = self._starts[number]
+                tag = self._seal_into(number, sealed[start : start + chunk.size])
+                with self._grown:
+                    self._tags.append(tag)
+                    self._grown.notify_all()
+        except BaseException:
+            self.close()
+            raise
+
+    def forget_frames(self) -> None:
+        """Let go of the frames; the ciphertext is all that is needed until `close`."""
+        self._frames = []
+
+    def free(self) -> None:
+        """Every receiver has it: let go of the ciphertext."""
+        self._sealed = None
+
+    def close(self) -> None:
+        """Nobody will ask any more."""
+        with self._grown:
+            self._closed, self._sealed, self._frames = True, None, []
+            self._grown.notify_all()
+
+    def chunk(self, number: int) -> tuple[memoryview, bytes]:
+        """Give a chunk's ciphertext and its tag; waits until it is sealed.
+
+        Raises:
+            BlobError: there is no such chunk, or the blob was closed, or its arrays were changed since it
+                was sealed.
+        """
+        if not 0 <= number < len(self.plan.chunks):
+            raise BlobError(f"{self!r} has no chunk {number}")
+        with self._grown:
+            self._grown.wait_for(lambda: number < len(self._tags) or self._closed)
+            sealed, size = self._sealed, self.plan.chunks[number].size
+        if sealed is not None:
+            return sealed[self._starts[number] : self._starts[number] + size], self._tags[number]
+        return self._seal_again(number, size)
+
+    def _seal_again(self, number: int, size: int) -> tuple[memoryview, bytes]:
+        if not self._frames:
+            raise BlobError(f"{self!r} is not held any more")
+        place = memoryview(bytearray(size))
+        if self._seal_into(number, place) != self._tags[number]:
+            raise BlobError(
+                "the arguments of an open call were changed, and a site needs them again: leave arrays as "
+                "they are until every site has answered"
+            )
+        return place, self._tags[number]
+
+    def _seal_into(self, number: int, place: memoryview) -> bytes:
+        sealer = _cipher(self.key, number).encryptor()
+        sealer.authenticate_additional_data(self.plan.bound_to(self.id, number))
+        sealer.update_into(self._plain(self.plan.chunks[number]), place)
+        sealer.finalize()
+        return bytes(sealer.tag)
+
+    def _plain(self, chunk: Chunk) -> Any:
+        numbers = self.plan.lying_in[chunk.region]
+        if self.plan.sizes[numbers[0]] >= BIG_BYTES:
+            return self._frames[numbers[0]][chunk.start : chunk.start + chunk.size]
+        parts = bytearray(chunk.size)
+        for number in numbers:
+            start = self.plan.places[number][1]
+            parts[start : start + self.plan.sizes[number]] = self._frames[number]
+        return parts
+
+
+class OpenedBlob:
+    """The receiver's side: chunks are written into the memory where they stay, and opened there.
+
+    Args:
+        id, key: as the holder has them.
+        sizes: of the frames.
+
+    Raises:
+        BlobError: the sizes are more than this end takes.
+    """
+
+    def __init__(self, id: bytes, key: bytes, sizes: Sequence[int], most_bytes: int = MOST_BYTES) -> None:
+        self.id, self.plan = id, Plan(sizes, most_bytes)
+        self._key = key
+        self._regions: dict[int, memoryview] = {}
+        self._opened: set[int] = set()
+
+    def __repr__(self) -> str:
+        return f"<OpenedBlob {self.id.hex()[:8]} · {len(self._opened)} of {len(self.plan.chunks)} chunks>"
+
+    @property
+    def complete(self) -> bool:
+        """True once every chunk was opened."""
+        return len(self._opened) == len(self.plan.chunks)
+
+    def missing(self) -> list[int]:
+        """Give the numbers of the chunks that have not been opened, in order."""
+        return [number for number in range(len(self.plan.chunks)) if number not in self._opened]
+
+    def place(self, number: int) -> memoryview:
+        """Give the memory where a chunk's ciphertext, without its tag, is to be written."""
+        chunk = self.plan.chunks[number]
+        if chunk.region not in self._regions:
+            self._regions[chunk.region] = memory(self.plan.regions[chunk.region])
+        return self._regions[chunk.region][chunk.start : chunk.start + chunk.size]
+
+    def open(self, number: int, tag: bytes) -> None:
+        """Open a chunk where it was written.
+
+        Raises:
+            BlobError: it is not what the holder sealed.
+        """
+        from cryptography.exceptions import InvalidTag
+
+        place = self.place(number)
+        opener = _cipher(self._key, number).decryptor()
+        opener.authenticate_additional_data(self.plan.bound_to(self.id, number))
+        try:
+            opener.update_into(place, place)
+            opener.finalize_with_tag(tag)
+        except InvalidTag:
+            raise BlobError(f"chunk {number} of {self!r} was changed on its way") from None
+        self._opened.add(number)
+
+    def frames(self) -> list[memoryview]:
+        """Give the frames; the blob must be complete."""
+        return [
+            self._regions[region][start : start + size] if size else memoryview(bytearray())
+            for size, (region, start) in zip(self.plan.sizes, self.plan.places, strict=True)
+        ]
+
+
+def memory(size: int) -> memoryview:
+    """Give fresh memory, from the system and given back to it, in huge pages where there are any.
+
+    Raises:
+        BlobError: there is not as much.
+    """
+    if not size:
+        return memoryview(bytearray())
+    try:
+        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise BlobError(f"no memory for the {size} bytes of a message: {error.strerror}") from error
+    if size >= CHUNK_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(pages)
+
+
+def _cipher(key: bytes, number: int) -> Any:
+    # Loaded with the first blob: a process that only passes messages on never needs it.
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    return Cipher(algorithms.AES(key), modes.GCM(number.to_bytes(12, "big")))

@@ -8,7 +8,7 @@ import msgspec
 
 from ..call import Call, Fault, Reply
 from ..errors import CodecError
-from . import blob, codec
+from . import codec
 
 
 def write_call(call: Call) -> list[Any]:
@@ -37,10 +37,10 @@ def read_call(frames: list[Any]) -> Call:
 
 
 def write_reply(reply: Reply) -> list[Any]:
-    """Encode a reply, to be kept: what the function's owner does to his arrays later does not change it."""
+    """Encode a reply, its arrays uncopied; a value that cannot travel becomes a fault."""
     if reply.fault is None:
         try:
-            return blob.hold(codec.encode({"fault": None, "result": reply.value}))
+            return codec.encode({"fault": None, "result": reply.value})
         except CodecError as error:
             reply = Reply(fault=Fault.from_exception(error))
     assert reply.fault is not None

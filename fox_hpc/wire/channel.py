@@ -19,6 +19,7 @@ KINDS = (
     "refuse",  # server → relay: you may not join (fox_worker)
     "ready",  # worker → server: I hold the lease of this site and attempt (fox_worker)
     "event",  # relay → server: what happened to a site's job (fox_worker)
+    "data",  # relay → worker: this port of mine takes data connections (fox_worker)
     "shutdown",  # server → relay or worker: the run is over (fox_worker)
     "log",  # points of a metric (fox_metrics)
 )

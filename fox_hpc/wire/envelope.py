@@ -21,6 +21,8 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
         origin: the cell that sent it.
         target: the cell that it is for.
         attempt: the attempt of the site's job that it comes from or is for; 0 if that does not matter.
+        blob: so many bytes travel by reference: the frame behind the envelope is a blob.Ref. 0 if the frames
+            are all there is.
     """
 
     version: int
@@ -30,6 +32,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     origin: str
     target: str
     attempt: int = 0
+    blob: int = 0
 
 
 class _Versioned(msgspec.Struct, frozen=True, array_like=True):
@@ -41,9 +44,11 @@ _decoder = msgspec.msgpack.Decoder(Envelope)
 _any_decoder = msgspec.msgpack.Decoder(_Versioned)
 
 
-def seal(kind: str, channel: str, *, id: str = "", origin: str, target: str, attempt: int = 0) -> bytes:
+def seal(
+    kind: str, channel: str, *, id: str = "", origin: str, target: str, attempt: int = 0, blob: int = 0
+) -> bytes:
     """Make an envelope's frame."""
-    return _encoder.encode(Envelope(WIRE_VERSION, kind, id, channel, origin, target, attempt))
+    return _encoder.encode(Envelope(WIRE_VERSION, kind, id, channel, origin, target, attempt, blob))
 
 
 def read(frame: Any) -> Envelope:

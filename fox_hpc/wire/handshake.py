@@ -16,8 +16,8 @@ from ..errors import WireError
 from . import codec
 
 #: What this version's relays can do; a server names what it needs.
-CAPABILITIES = ("attempt-keys",)
-NEEDED = ("attempt-keys",)
+CAPABILITIES = ("attempt-keys", "data-port")
+NEEDED = ("attempt-keys", "data-port")
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Join(msgspec.Struct, frozen=True):
 
 
 class Welcome(msgspec.Struct, frozen=True):
-    """What a relay is told of the run."""
+    """What a relay is told of the run; `data_port` of the same host takes its data connections."""
 
     package: str
     run: str
@@ -48,6 +48,7 @@ class Welcome(msgspec.Struct, frozen=True):
     client_class: str = ""
     sites: tuple[str, ...] = ()
     min_clients: int = 1
+    data_port: int = 0
 
 
 class Refuse(msgspec.Struct, frozen=True):

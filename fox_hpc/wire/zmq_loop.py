@@ -44,6 +44,7 @@ class ZmqLoop:
         self.lock = threading.Lock()
         self._poller = zmq.Poller()
         self._readers: dict[Any, Callable[[], None]] = {}
+        self._writers: dict[Any, Callable[[], None]] = {}
         self._soon: deque[Callable[[], None]] = deque()
         self._timers = Timers()
         self._wake_read, self._wake_write = socket.socketpair()
@@ -82,15 +83,30 @@ class ZmqLoop:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def watch(self, source: Any, reader: Callable[[], None]) -> None:
-        """Call `reader` whenever `source` can be read; on the I/O thread, or before it runs."""
+    def watch(
+        self, source: Any, reader: Callable[[], None], writer: Callable[[], None] | None = None
+    ) -> None:
+        """Call `reader` whenever `source` can be read; on the I/O thread, or before it runs.
+
+        Args:
+            writer: called when `source` can be written, once `want` says that this is waited for.
+        """
         self._readers[source] = reader
+        if writer is not None:
+            self._writers[source] = writer
         self._poller.register(source, zmq.POLLIN)
 
     def unwatch(self, source: Any) -> None:
         """Undo `watch`, if it was done."""
-        if self._readers.pop(source, None) is not None:
+        self._writers.pop(source, None)
+        # One that is waited for neither way is not with the poller.
+        if self._readers.pop(source, None) is not None and source in self._poller:
             self._poller.unregister(source)
+
+    def want(self, source: Any, *, read: bool = True, write: bool = False) -> None:
+        """Say what a watched source is waited for."""
+        if source in self._readers:
+            self._poller.register(source, (zmq.POLLIN if read else 0) | (zmq.POLLOUT if write else 0))
 
     def guarded(self, action: Callable[[], None]) -> None:
         """Run what others gave; whatever it raises is logged, and the thread goes on."""
@@ -118,14 +134,20 @@ class ZmqLoop:
         wait_s = 0 if self._soon else self._timers.wait_s(time.monotonic())
         ready = self._poller.poll(None if wait_s is None else math.ceil(wait_s * 1000))
         self._asleep = False
-        for source, _ in ready:
-            reader = self._readers.get(source)
-            if reader is not None:
-                self.guarded(reader)
+        for source, events in ready:
+            # An error is told to the reader, who meets it when he reads.
+            if events & ~zmq.POLLOUT:
+                self._turn(self._readers.get(source))
+            if events & zmq.POLLOUT:
+                self._turn(self._writers.get(source))
         for action in self._timers.due(time.monotonic()):
             self.guarded(action)
         for _ in range(len(self._soon)):
             self.guarded(self._soon.popleft())
+
+    def _turn(self, action: Callable[[], None] | None) -> None:
+        if action is not None:
+            self.guarded(action)
 
     def _drain(self) -> None:
         self._wake_read.recv(4096)

@@ -12,7 +12,8 @@ import pytest
 from fox_hpc.call import Call
 from fox_hpc.errors import SiteLost
 from fox_hpc.metric import Point
-from fox_hpc.server.desk import News, SiteDesk
+from fox_hpc.server.desk import SiteDesk
+from fox_hpc.server.news import News
 from fox_hpc.wire import channel, codec, envelope, handshake
 from fox_hpc.wire.call_codec import write_call
 from fox_hpc.wire.handshake import Join, Refuse, Welcome
@@ -316,6 +317,7 @@ def test_calls_to_a_site_that_was_expelled_fail_and_work_again_when_it_is_back(s
     setup.relay.heard.clear()
     setup.join()
     setup.tell(ready=True)
+    setup.refused()
     setup.desk.cell.start(Call("train"), ["site-1"])
     setup.relay.wait_for("call")
 

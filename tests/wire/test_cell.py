@@ -19,6 +19,7 @@ from fox_hpc.wire import channel, codec, envelope
 from fox_hpc.wire.answers import REMEMBERED, Answer, Answers, Incoming
 from fox_hpc.wire.cell import Cell, relay_cell, worker_cell
 from fox_hpc.wire.memory_link import MemoryIo
+from fox_hpc.wire.parcel import Parcel
 
 WORKER = worker_cell("site-1")
 
@@ -460,7 +461,7 @@ def test_memory_of_settled_calls_is_bounded() -> None:
     for number in range(REMEMBERED + 10):
         incoming = answers.take(str(number), "server", [])
         assert isinstance(incoming, Incoming)
-        answers.answer(incoming, Answer("server", []))
+        answers.answer(incoming, Answer(str(number), "server", Parcel([], ["server"])))
         answers.acknowledged(str(number), "server")
 
     assert answers.take(str(REMEMBERED), "server", []) is None

@@ -35,6 +35,6 @@ def test_frame_that_is_no_envelope_is_a_wire_error(frame: bytes) -> None:
 
 
 def test_envelope_of_another_version_names_both() -> None:
-    frame = msgspec.msgpack.encode([2, "call", "", "fox/call", "site-1.app", "server", 0, "more"])
+    frame = msgspec.msgpack.encode([2, "call", "", "fox/call", "site-1.app", "server", 0, 0, "more"])
     with pytest.raises(VersionMismatch, match=r"site-1\.app speaks version 2 .* this end 1"):
         envelope.read(frame)

@@ -1,0 +1,105 @@
+"""Called: the side of a cell that is called. It runs nothing: calls wait until somebody takes them."""
+
+from __future__ import annotations
+
+import queue
+from dataclasses import replace
+from typing import Any
+
+from ..call import Fault, Reply
+from ..errors import CodecError, WireError
+from .answers import Answer, Answers, Arrivals, Incoming
+from .call_codec import read_call, write_reply
+from .envelope import Envelope
+from .parcels import Parcels
+from .sender import Post, Sender
+
+
+class Called(Sender):
+    """A named place that is called; see Cell for the arguments."""
+
+    def __init__(self, name: str, post: Post, attempt: int, parcels: Parcels | None) -> None:
+        super().__init__(name, post, attempt, parcels)
+        self.inbox: queue.SimpleQueue[Incoming | None] = queue.SimpleQueue()
+        self._answers, self._arrivals = Answers(), Arrivals()
+
+    def _take_call(self, head: Envelope, frames: list[Any]) -> None:
+        found = self._answers.take(head.id, head.origin, frames)
+        if isinstance(found, Answer):
+            self._send_parcel("reply", found.id, found.target, found.parcel)
+        elif found is not None:
+            self._arrivals.expect(found)
+            if head.blob:
+                self._fetch(
+                    head,
+                    frames,
+                    lambda whole: self._arrived(found, whole),
+                    lambda why: self._never(found, why),
+                )
+            else:
+                self._arrived(found, frames)
+
+    def _arrived(self, incoming: Incoming, frames: list[Any]) -> None:
+        incoming.frames = frames
+        for one in self._arrivals.here(incoming):
+            self.inbox.put(one)
+
+    def _never(self, incoming: Incoming, why: WireError) -> None:
+        self.reply(incoming, Reply(fault=Fault.from_exception(why)))
+        self._arrived(incoming, [])
+
+    def take(self, timeout: float | None = None) -> Incoming | None:
+        """Wait for the next call to run; None when the cell was stopped.
+
+        Calls that were cancelled or answered meanwhile, or that cannot be read, are not given.
+
+        Raises:
+            queue.Empty: none came in time.
+        """
+        while (incoming := self.inbox.get(timeout=timeout)) is not None:
+            if not self._answers.wanted(incoming):
+                continue
+            try:
+                incoming.call = read_call(incoming.frames)
+            except CodecError as error:
+                self.reply(incoming, Reply(fault=Fault.from_exception(error)))
+            else:
+                return incoming
+        return None
+
+    def running(self) -> list[Incoming]:
+        """Give the calls that came and were not answered."""
+        return self._answers.running()
+
+    @property
+    def kept(self) -> int:
+        """How many answers wait for their acknowledgement."""
+        return len(self._answers.kept())
+
+    def reply(self, incoming: Incoming, reply: Reply) -> None:
+        """Answer a call; the answer is kept until the caller has it. The first answer counts.
+
+        A value that cannot travel becomes a fault.
+        """
+        self.reply_encoded(incoming, write_reply(reply))
+
+    def reply_encoded(self, incoming: Incoming, payload: list[Any]) -> None:
+        """Like `reply`, with the frames that `write_reply` made."""
+        parcel = self._pack(payload, [incoming.origin])
+        parcel.snapshot()
+        answer = Answer(incoming.id, incoming.origin, parcel)
+        # Whoever ran the call may hold on to it until the next one comes: not to its arguments.
+        incoming.call, incoming.frames = replace(incoming.call, args=(), kwargs={}), []
+        if self._answers.answer(incoming, answer):
+            self._send_parcel("reply", answer.id, answer.target, parcel)
+        else:
+            parcel.close()
+
+    def resend_kept(self) -> None:
+        """Send the answers again that nobody acknowledged; after a link came back."""
+        for answer in self._answers.kept():
+            self._send_parcel("reply", answer.id, answer.target, answer.parcel)
+
+    def stop(self) -> None:
+        """Let `take` return None once it has given what is there."""
+        self.inbox.put(None)

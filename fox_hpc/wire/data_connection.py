@@ -1,0 +1,151 @@
+"""DataConnection: two cells that share a session ask each other for chunks over one stream."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from ..errors import BlobError, WireError
+from .blob import CHUNK_BYTES
+from .data_frames import HEADER_BYTES, Header, Kind, Reader, Writer
+from .pulls import Pulls
+from .session import Session
+from .stream import Stream
+
+log = logging.getLogger(__name__)
+
+
+class Shelf(Protocol):
+    """Where the chunks are that the other end may ask for."""
+
+    def chunk(self, id: bytes, number: int) -> tuple[memoryview, bytes]:
+        """Give a chunk, sealed, and its tag; raises BlobError if it cannot be had."""
+
+    def got(self, id: bytes) -> None:
+        """The other end has the whole blob."""
+
+
+class DataConnection:
+    """One connection, greeted; both ends may ask and are asked.
+
+    Args:
+        nonces: of the dialling and of the accepting end, joined.
+        dialled: True at the end that dialled.
+        opened: called when the other end has proved that it is there now; an accepting end waits for that.
+        lost: called once, when the connection is gone.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        nonces: bytes,
+        shelf: Shelf,
+        pulls: Pulls,
+        *,
+        dialled: bool,
+        opened: Callable[[DataConnection], None],
+        lost: Callable[[], None],
+    ) -> None:
+        self._writer = Writer(session.stream_key(nonces, dialled))
+        self._reader = Reader(session.stream_key(nonces, not dialled), CHUNK_BYTES)
+        self._shelf, self._pulls, self._opened, self._lost = shelf, pulls, opened, lost
+        self._dialled = dialled
+        self._stream: Stream | None = None
+        self._header = bytearray(HEADER_BYTES)
+        self._asked_of_us: deque[tuple[bytes, int]] = deque()
+
+    @property
+    def heard(self) -> int:
+        """Bytes that have come; by them a connection on which nothing comes is found."""
+        return self._stream.heard if self._stream is not None else 0
+
+    def start(self, stream: Stream) -> None:
+        """Use this stream from its next byte on."""
+        self._stream = stream
+        stream.lost, stream.refill = self._lost, self.refill
+        self._next_header()
+        if self._dialled:
+            self._say(Header(Kind.OPEN))
+            self._opened(self)
+
+    def ask(self) -> None:
+        """Ask for what is wanted, as far as the window allows."""
+        for id, number in self._pulls.next_wanted():
+            self._say(Header(Kind.WANT, number, 0, id))
+
+    def close(self) -> None:
+        """Let go of the connection at once; `lost` is not called."""
+        if self._stream is not None:
+            self._stream.close()
+
+    def refill(self) -> None:
+        """All that was said has left: go on with the chunks that were asked for."""
+        while self._asked_of_us:
+            id, number = self._asked_of_us.popleft()
+            try:
+                place, tag = self._shelf.chunk(id, number)
+            except BlobError as error:
+                log.debug("chunk %d of blob %s is not sent: %s", number, id.hex()[:8], error)
+                self._say(Header(Kind.GONE, 0, 0, id))
+                continue
+            self._say(Header(Kind.CHUNK, number, place.nbytes, id, tag), place)
+            return
+
+    def _say(self, header: Header, *body: memoryview) -> None:
+        if self._stream is not None and not self._stream.closed:
+            self._stream.write(self._writer.header(header), *body)
+
+    def _next_header(self) -> None:
+        assert self._stream is not None
+        self._stream.expect(memoryview(self._header), self._take_header)
+
+    def _take_header(self) -> None:
+        try:
+            header = self._reader.header(bytes(self._header))
+            self._take(header)
+        except WireError as error:
+            self._break(error)
+
+    def _break(self, error: WireError) -> None:
+        log.warning("a data connection is ended: %s", error)
+        self.close()
+        self._lost()
+
+    def _take(self, header: Header) -> None:
+        if header.kind is Kind.CHUNK:
+            self._take_chunk(header)
+            return
+        self._next_header()
+        if header.kind is Kind.OPEN:
+            self._opened(self)
+        elif header.kind is Kind.WANT:
+            self._asked_of_us.append((header.blob, header.number))
+            if self._stream is not None and not self._stream.busy:
+                self.refill()
+        elif header.kind is Kind.GOT:
+            self._shelf.got(header.blob)
+        else:
+            self._pulls.fail(header.blob, BlobError("the other end does not hold these bytes any more"))
+
+    def _take_chunk(self, header: Header) -> None:
+        place = self._pulls.place(header.blob, header.number)
+        if place is not None and place.nbytes != header.size:
+            raise WireError(f"a chunk of {header.size} bytes came where {place.nbytes} are right")
+        assert self._stream is not None
+        self._stream.expect(
+            place if place is not None else memoryview(bytearray(header.size)),
+            lambda: self._chunk_arrived(header),
+        )
+
+    def _chunk_arrived(self, header: Header) -> None:
+        self._next_header()
+        try:
+            whole = self._pulls.arrived(header.blob, header.number, header.tag)
+        except BlobError as error:
+            self._break(error)
+            return
+        if whole:
+            self._say(Header(Kind.GOT, 0, 0, header.blob))
+        self.ask()

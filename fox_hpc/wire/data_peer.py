@@ -1,0 +1,209 @@
+"""DataPeer: one cell that shares a session with this one, whatever becomes of their connection."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..errors import BlobError, WireError
+from .blob import OpenedBlob
+from .data_connection import DataConnection
+from .data_frames import WELCOME_BYTES, check_hello, check_welcome, hello, welcome
+from .data_port import GREET_S, Dialling
+from .pulls import Pulls
+from .session import Session
+from .stream import Loop, Stream
+
+log = logging.getLogger(__name__)
+
+#: A connection on which nothing has come for so long, though chunks were asked for, is given up …
+STALL_S = 20.0
+#: … and a blob of which nothing has come for so long fails what it belongs to.
+GIVE_UP_S = 150.0
+TICK_S = 5.0
+REDIAL_S = (0.05, 3.0)
+
+
+class Shelf(Protocol):
+    """Where the chunks are that a peer may ask for."""
+
+    def chunk_for(self, cell: str, id: bytes, number: int) -> tuple[memoryview, bytes]:
+        """Give a chunk and its tag; raises BlobError if that cell cannot have it."""
+
+    def got_by(self, cell: str, id: bytes) -> None:
+        """That cell has the whole blob."""
+
+
+class DataPeer:
+    """All of it is used on the I/O thread."""
+
+    def __init__(self, io: Loop, cell: str, session: Session, shelf: Shelf) -> None:
+        self.cell, self.session = cell, session
+        self._io, self._shelf = io, shelf
+        self._pulls = Pulls()
+        self._closed = self._ticking = False
+        self._connection: DataConnection | None = None
+        self._greeting: Stream | None = None
+        self._address: tuple[str, int] | None = None
+        self._dialling: Dialling | None = None
+        self._redial_s = REDIAL_S[0]
+        self._heard = 0
+        self._heard_at = 0.0
+
+    def __repr__(self) -> str:
+        return f"<DataPeer {self.cell} {'up' if self._connection else 'down'} · {self._pulls!r}>"
+
+    # What it gives and takes.
+
+    def chunk(self, id: bytes, number: int) -> tuple[memoryview, bytes]:
+        """See data_connection.Shelf."""
+        return self._shelf.chunk_for(self.cell, id, number)
+
+    def got(self, id: bytes) -> None:
+        """See data_connection.Shelf."""
+        self._shelf.got_by(self.cell, id)
+
+    def fetch(
+        self, blob: OpenedBlob, done: Callable[[list[Any]], None], failed: Callable[[BlobError], None]
+    ) -> None:
+        """Fetch a blob of the peer's; one that is being fetched already goes on as it is."""
+        if not len(self._pulls):
+            self._heard_at = time.monotonic()
+        if not self._ticking:
+            self._ticking = True
+            self._io.call_later(TICK_S, self._tick)
+        self._pulls.add(blob, done, failed)
+        if self._connection is not None:
+            self._connection.ask()
+
+    def drop(self, id: bytes) -> None:
+        """Nobody needs a blob any more."""
+        self._pulls.drop(id)
+
+    def close(self) -> None:
+        """The peer is gone for good: what is being fetched is dropped."""
+        self._closed = True
+        self._pulls = Pulls()
+        if self._dialling is not None:
+            self._dialling.call_off()
+        for one in (self._connection, self._greeting):
+            if one is not None:
+                one.close()
+        self._connection = self._greeting = None
+
+    # How the connection comes to be.
+
+    def dial(self, address: tuple[str, int]) -> None:
+        """Keep a connection to that address from now on."""
+        moved, self._address = self._address != address, address
+        if moved and self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._connection is None and self._dialling is None and self._greeting is None:
+            self._dial()
+
+    def _dial(self) -> None:
+        if not self._closed and self._address is not None:
+            self._dialling = Dialling(self._io, self._address, self._dialled)
+
+    def _dialled(self, sock: socket.socket | None) -> None:
+        self._dialling = None
+        if sock is None:
+            self._dial_again()
+            return
+        said, nonce = hello(self.session)
+        place = bytearray(WELCOME_BYTES)
+        stream = self._greeting = Stream(self._io, sock, self._dial_again)
+        stream.expect(memoryview(place), lambda: self._welcomed(stream, nonce, bytes(place)))
+        stream.write(said)
+
+    def _welcomed(self, stream: Stream, nonce: bytes, data: bytes) -> None:
+        try:
+            nonces = nonce + check_welcome(data, self.session, nonce)
+        except WireError as error:
+            log.warning("%s", error)
+            stream.close()
+            self._dial_again()
+            return
+        self._greeting = None
+        self._connect(stream, nonces, dialled=True)
+
+    def _dial_again(self) -> None:
+        self._greeting = None
+        self._io.call_later(self._redial_s, self._dial_if_down)
+        self._redial_s = min(2 * self._redial_s, REDIAL_S[1])
+
+    def _dial_if_down(self) -> None:
+        if self._connection is None and self._dialling is None and self._greeting is None:
+            self._dial()
+
+    def accept(self, data: bytes, sock: socket.socket) -> None:
+        """Take a connection whose greeting names the session; raises WireError if that is a lie."""
+        nonce = check_hello(data, self.session)
+        said, own = welcome(self.session, nonce)
+        stream = Stream(self._io, sock, lambda: None)
+        connection = self._connect(stream, nonce + own, dialled=False, first=said)
+        # Until it has proved that it is there now, it is not believed, and not for ever.
+        self._io.call_later(GREET_S, lambda: None if connection is self._connection else connection.close())
+
+    def _connect(self, stream: Stream, nonces: bytes, *, dialled: bool, first: bytes = b"") -> DataConnection:
+        connection = DataConnection(
+            self.session,
+            nonces,
+            self,
+            self._pulls,
+            dialled=dialled,
+            opened=self._opened,
+            lost=lambda: self._lost(connection),
+        )
+        if first:
+            stream.write(first)
+        connection.start(stream)
+        return connection
+
+    def _opened(self, connection: DataConnection) -> None:
+        if self._closed:
+            connection.close()
+            return
+        if self._connection is not None and self._connection is not connection:
+            self._connection.close()
+        self._connection, self._redial_s = connection, REDIAL_S[0]
+        self._pulls.begin_again()
+        connection.ask()
+
+    def _lost(self, connection: DataConnection) -> None:
+        if connection is self._connection:
+            self._connection = None
+            if self._address is not None and not self._closed:
+                self._dial_again()
+
+    def _tick(self) -> None:
+        """Look whether what is being fetched comes; goes on while something is."""
+        self._ticking = bool(len(self._pulls)) and not self._closed
+        if not self._ticking:
+            return
+        now, connection = time.monotonic(), self._connection
+        heard = connection.heard if connection is not None else 0
+        if heard != self._heard:
+            self._heard, self._heard_at = heard, now
+        silent_s = now - self._heard_at
+        if silent_s >= GIVE_UP_S:
+            self._pulls.fail_all(
+                BlobError(f"nothing has come from {self.cell} for {silent_s:.0f} s{self._why()}")
+            )
+        elif connection is not None and silent_s >= STALL_S and self._pulls.waiting:
+            log.warning("nothing comes from %s: its data connection is made anew", self.cell)
+            connection.close()
+            self._lost(connection)
+        self._io.call_later(TICK_S, self._tick)
+
+    def _why(self) -> str:
+        if self._connection is not None:
+            return ""
+        if self._address is None:
+            return ": it has no data connection to here; is a firewall between?"
+        host, port = self._address
+        return f": its data port {host}:{port} cannot be reached; is a firewall between?"

@@ -1,0 +1,179 @@
+"""DataPump: passes the bytes of data connections on, unread, within a budget of memory.
+
+A relay has one. What dials it must name a session that the relay has seen a worker offer; then a connection
+to the server is made for it, the greeting is passed on, and from there bytes go both ways as they come. What
+the next hop cannot take yet is not read from the one before: TCP holds the sender back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from typing import Any
+
+from ..errors import NotAllowed
+from .data_frames import hello_id
+from .data_port import DataPort, Dialling
+from .stream import Loop, tune
+
+log = logging.getLogger(__name__)
+
+BUDGET_BYTES = 64 * 2**20
+#: More at once gains nothing …
+MOST_BYTES = 2**20
+#: … and with less a chunk costs too many turns.
+LEAST_BYTES = 2**15
+
+
+class DataPump:
+    """All of it is used on the I/O thread, but the constructor.
+
+    Args:
+        budget_bytes: what all connections together may hold.
+        host, ports: see DataPort.
+
+    Raises:
+        WireError: nothing can listen there.
+    """
+
+    def __init__(
+        self, io: Loop, *, budget_bytes: int = BUDGET_BYTES, host: str = "*", ports: Any = (0,)
+    ) -> None:
+        self._io, self._budget_bytes = io, budget_bytes
+        self._upstream: tuple[str, int] | None = None
+        self._sessions: dict[bytes, str] = {}
+        self._pipes: dict[bytes, Pipe] = {}
+        self._port = DataPort(io, self._greeted, host=host, ports=ports)
+        self.port = self._port.port
+
+    def __repr__(self) -> str:
+        return f"<DataPump {self.port} → {self._upstream} · {len(self._pipes)} connections>"
+
+    def lead_to(self, upstream: tuple[str, int]) -> None:
+        """Pass on to this address from now on."""
+        self._upstream = upstream
+
+    def admit(self, owner: str, id: str) -> None:
+        """Let the worker of a site in under the session of that id, in hex, and under no earlier one."""
+        try:
+            session = bytes.fromhex(id)
+        except ValueError:
+            log.warning("%s offers a session without an id", owner)
+            return
+        if self._sessions.get(session) != owner:
+            self.refuse(owner)
+            self._sessions[session] = owner
+
+    def refuse(self, owner: str) -> None:
+        """The worker of a site is gone: let nobody in under its session any more."""
+        for session in [one for one, whose in self._sessions.items() if whose == owner]:
+            del self._sessions[session]
+            if session in self._pipes:
+                self._pipes[session].close()
+
+    def shut(self, linger_ms: int = 0) -> None:
+        """See zmq_loop.Closable."""
+        self._port.shut()
+        for pipe in list(self._pipes.values()):
+            pipe.close()
+
+    @property
+    def piece_bytes(self) -> int:
+        """How much one direction of a connection may hold."""
+        share = self._budget_bytes // (2 * max(1, len(self._pipes)))
+        return max(LEAST_BYTES, min(MOST_BYTES, share))
+
+    def _greeted(self, data: bytes, sock: socket.socket) -> None:
+        session = hello_id(data)
+        if session not in self._sessions:
+            raise NotAllowed("its greeting names a session that no worker here has offered")
+        if self._upstream is None:
+            raise NotAllowed("the server has not told its data port yet")
+        if session in self._pipes:
+            self._pipes[session].close()
+        self._pipes[session] = pipe = Pipe(self, self._io, session, sock)
+        Dialling(self._io, self._upstream, lambda up: pipe.start(up, data))
+
+    def gone(self, pipe: Pipe) -> None:
+        """A connection has ended."""
+        if self._pipes.get(pipe.session) is pipe:
+            del self._pipes[pipe.session]
+
+
+class Pipe:
+    """Two connections that are joined; when one ends, both do."""
+
+    def __init__(self, pump: DataPump, io: Loop, session: bytes, down: socket.socket) -> None:
+        self.session = session
+        self._pump, self._io = pump, io
+        self._closed = False
+        self._sockets = [down]
+        self._fds: list[int] = []
+        self._full = [memoryview(b""), memoryview(b"")]
+        self._places: list[bytearray] = [bytearray(), bytearray()]
+
+    def start(self, up: socket.socket | None, greeting: bytes) -> None:
+        """Begin to pass bytes on; without a connection upwards there is nothing to begin with."""
+        if up is None or self._closed:
+            if up is not None:
+                up.close()
+            self.close()
+            return
+        self._sockets.append(up)
+        self._full[1] = memoryview(greeting)
+        for number, sock in enumerate(self._sockets):
+            sock.setblocking(False)
+            tune(sock)
+            fd = sock.fileno()
+            self._fds.append(fd)
+            self._io.watch(fd, lambda n=number: self._read(n), lambda n=number: self._write(n))  # type: ignore[misc]
+        self._write(1)
+
+    def close(self) -> None:
+        """End both connections."""
+        if not self._closed:
+            self._closed = True
+            for fd in self._fds:
+                self._io.unwatch(fd)
+            for sock in self._sockets:
+                with contextlib.suppress(OSError):
+                    sock.close()
+            self._places = [bytearray(), bytearray()]
+            self._pump.gone(self)
+
+    def _read(self, number: int) -> None:
+        """Take what came from one end, and give it to the other at once."""
+        other = 1 - number
+        if self._closed or self._full[other]:
+            return
+        size = self._pump.piece_bytes
+        if len(self._places[other]) != size:
+            self._places[other] = bytearray(size)
+        try:
+            count = self._sockets[number].recv_into(self._places[other])
+        except BlockingIOError:
+            return
+        except OSError:
+            count = 0
+        if not count:
+            self.close()
+            return
+        self._full[other] = memoryview(self._places[other])[:count]
+        self._write(other)
+
+    def _write(self, number: int) -> None:
+        try:
+            while self._full[number] and not self._closed:
+                self._full[number] = self._full[number][self._sockets[number].send(self._full[number]) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close()
+        if not self._closed:
+            self._wait()
+
+    def _wait(self) -> None:
+        """Wait to read only where what was read last has left, and to write only where something is to be."""
+        for number, fd in enumerate(self._fds):
+            self._io.want(fd, read=not self._full[1 - number], write=bool(self._full[number]))

@@ -1,0 +1,51 @@
+"""Outgoing: one call that a cell has made, until its future ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..call import Call, Fault
+from .parcel import Parcel
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Outgoing:
+    """A call whose answer has not come.
+
+    Args:
+        target: the cell that it is for.
+        call: without its arguments, which the parcel has.
+        fetching: the blob of the answer, once that is on its way.
+    """
+
+    id: str
+    site: str
+    target: str
+    call: Call
+    parcel: Parcel
+    future: Future[Any] = field(default_factory=Future)
+    stop_timer: Callable[[], None] | None = None
+    fetching: bytes | None = None
+
+    def fail(self, fault: Fault) -> None:
+        """End it with an error."""
+        self.settle(error=fault.to_error(site=self.site, func=self.call.func, call_id=self.id))
+
+    def settle(self, *, value: Any = None, error: BaseException | None = None) -> None:
+        """End it; the first end counts."""
+        if self.stop_timer is not None:
+            self.stop_timer()
+        self.parcel.settled(self.target)
+        try:
+            if error is not None:
+                self.future.set_exception(error)
+            else:
+                self.future.set_result(value)
+        except InvalidStateError:
+            log.debug("call %s was settled before", self.id)

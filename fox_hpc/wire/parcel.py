@@ -1,0 +1,105 @@
+"""Parcel: the payload of a call or an answer on its way to some cells, as frames or as a blob."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from .blob import BIG_BYTES, Ref, SealedBlob
+
+
+class Holder(Protocol):
+    """Who answers for blobs that others were referred to; Parcels is one."""
+
+    def wrap(self, cell: str, blob: SealedBlob) -> bytes | None:
+        """Seal a blob's key for a cell; None if there is no session with it."""
+
+    def hold(self, parcel: Parcel) -> None:
+        """Begin to answer for the parcel's blob."""
+
+    def let_go(self, parcel: Parcel) -> None:
+        """Answer for it no more."""
+
+
+class Parcel:
+    """What one call or answer carries; for use from any thread.
+
+    A big one is sealed once, whatever the number of targets. When every target has it, the ciphertext goes;
+    a call's own frames stay, in case that a new attempt of a site needs them again.
+
+    Args:
+        targets: the cells that it is for.
+        holder: None sends everything within the message.
+    """
+
+    def __init__(self, frames: Sequence[Any], targets: Sequence[str], holder: Holder | None = None) -> None:
+        self._frames = list(frames)
+        self._holder = holder
+        self._lock = threading.Lock()
+        self._left, self._without = set(targets), set(targets)
+        self.blob: SealedBlob | None = None
+        if holder is not None and sum(memoryview(frame).nbytes for frame in frames) > BIG_BYTES:
+            self.blob = SealedBlob(frames)
+            holder.hold(self)
+
+    def __repr__(self) -> str:
+        return f"<Parcel for {len(self._left)} · {self.blob or f'{len(self._frames)} frames'}>"
+
+    def is_for(self, cell: str) -> bool:
+        """Tell whether a cell may have it."""
+        return cell in self._left
+
+    def frames_for(self, cell: str) -> tuple[list[Any], int]:
+        """Give what goes behind the envelope to a cell, and how many bytes travel by reference."""
+        if self.blob is not None and self._holder is not None:
+            wrapped = self._holder.wrap(cell, self.blob)
+            if wrapped is not None:
+                ref = Ref(self.blob.id, wrapped, self.blob.plan.sizes)
+                return [msgspec.msgpack.encode(ref)], self.blob.plan.total
+        return self._frames, 0
+
+    def seal(self) -> None:
+        """Make sure that the owner of the frames may change them from now on, as far as a blob does."""
+        if self.blob is not None:
+            self.blob.seal()
+
+    def snapshot(self) -> None:
+        """Make sure that the owner of the frames may change them from now on, and keep none of them."""
+        if self.blob is not None:
+            self.blob.seal()
+            self.blob.forget_frames()
+            self._frames = []
+        else:
+            self._frames = [bytes(frame) for frame in self._frames]
+
+    def got(self, cell: str) -> None:
+        """A target has the whole blob."""
+        with self._lock:
+            self._without.discard(cell)
+            if not self._without and self.blob is not None:
+                self.blob.free()
+
+    def settled(self, cell: str) -> None:
+        """A target needs it no more, whatever happens to its site; after the last one nothing is held."""
+        with self._lock:
+            self._left.discard(cell)
+            self._without.discard(cell)
+            last = not self._left
+            if not self._without and self.blob is not None:
+                self.blob.free()
+        if last:
+            self.close()
+
+    def close(self) -> None:
+        """Hold nothing any more."""
+        self._frames = []
+        if self.blob is not None and self._holder is not None:
+            self._holder.let_go(self)
+            self.blob.close()
+
+
+#: How a cell makes parcels: of frames, for targets.
+Pack = Callable[[Sequence[Any], Sequence[str]], Parcel]

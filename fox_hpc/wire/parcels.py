@@ -1,0 +1,142 @@
+"""Parcels: lets the big payloads of a cell travel by reference, over data connections beside its link."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from ..errors import BlobError, NotAllowed, WireError
+from .blob import MOST_BYTES, OpenedBlob, Ref, SealedBlob
+from .data_frames import hello_id
+from .data_peer import DataPeer
+from .parcel import Parcel
+from .session import Session
+from .stream import Loop
+
+_read_ref = msgspec.msgpack.Decoder(Ref).decode
+
+
+class Parcels:
+    """What one cell holds for others and fetches from them.
+
+    Methods that say nothing else are for the I/O thread.
+
+    Args:
+        most_bytes: a bigger payload is refused before memory is taken for it.
+    """
+
+    def __init__(self, io: Loop, *, most_bytes: int = MOST_BYTES) -> None:
+        self._io, self._most_bytes = io, most_bytes
+        self._peers: dict[str, DataPeer] = {}
+        self._held: dict[bytes, Parcel] = {}
+        #: How many chunks others have asked for.
+        self.asked = 0
+
+    def __repr__(self) -> str:
+        return f"<Parcels {len(self._held)} held · {len(self._peers)} peers>"
+
+    def pack(self, frames: Sequence[Any], targets: Sequence[str]) -> Parcel:
+        """Make a parcel for these cells; from any thread."""
+        return Parcel(frames, targets, self)
+
+    # Who the peers are.
+
+    def meet(self, cell: str, session: Session) -> None:
+        """A cell shares a session with this one; one that it had before is over."""
+        known = self._peers.get(cell)
+        if known is None or known.session.id != session.id:
+            self.part(cell)
+            self._peers[cell] = DataPeer(self._io, cell, session, self)
+
+    def part(self, cell: str) -> None:
+        """A cell is gone for good: what is being fetched from it is dropped, without a word."""
+        peer = self._peers.pop(cell, None)
+        if peer is not None:
+            peer.close()
+
+    def dial(self, cell: str, address: tuple[str, int]) -> None:
+        """Keep a data connection to a cell that was met."""
+        self._peers[cell].dial(address)
+
+    def greeted(self, data: bytes, sock: socket.socket) -> None:
+        """Take a connection from a data port; raises WireError if nobody here shares its session."""
+        id = hello_id(data)
+        for peer in self._peers.values():
+            if peer.session.id == id:
+                peer.accept(data, sock)
+                return
+        raise NotAllowed("its greeting names a session that is not known here")
+
+    def shut(self, linger_ms: int = 0) -> None:
+        """See zmq_loop.Closable."""
+        for cell in list(self._peers):
+            self.part(cell)
+
+    # What comes.
+
+    def fetch(
+        self,
+        cell: str,
+        frames: Sequence[Any],
+        done: Callable[[list[Any]], None],
+        failed: Callable[[BlobError], None],
+    ) -> bytes:
+        """Fetch the payload that a message refers to; gives the blob's id.
+
+        Raises:
+            WireError: it refers to nothing that can be fetched.
+        """
+        peer = self._peers.get(cell)
+        if peer is None:
+            raise NotAllowed(f"{cell} refers to a blob, and shares no session with this end")
+        try:
+            [frame] = frames
+            ref = _read_ref(frame)
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+            raise WireError(f"{cell} sent a reference that cannot be read: {error}") from error
+        blob = OpenedBlob(ref.id, peer.session.unwrap(ref.key, ref.id), ref.sizes, self._most_bytes)
+        peer.fetch(blob, done, failed)
+        return ref.id
+
+    def drop(self, cell: str, id: bytes) -> None:
+        """Nobody needs a blob any more; from any thread."""
+
+        def drop() -> None:
+            if cell in self._peers:
+                self._peers[cell].drop(id)
+
+        self._io.call_soon(drop)
+
+    # What others may have; see parcel.Holder and data_peer.Shelf.
+
+    def wrap(self, cell: str, blob: SealedBlob) -> bytes | None:
+        """See Holder; from any thread."""
+        peer = self._peers.get(cell)
+        return peer.session.wrap(blob.key, blob.id) if peer is not None else None
+
+    def hold(self, parcel: Parcel) -> None:
+        """See Holder; from any thread."""
+        assert parcel.blob is not None
+        self._held[parcel.blob.id] = parcel
+
+    def let_go(self, parcel: Parcel) -> None:
+        """See Holder; from any thread."""
+        assert parcel.blob is not None
+        self._held.pop(parcel.blob.id, None)
+
+    def chunk_for(self, cell: str, id: bytes, number: int) -> tuple[memoryview, bytes]:
+        """See Shelf."""
+        self.asked += 1
+        parcel = self._held.get(id)
+        if parcel is None or parcel.blob is None or not parcel.is_for(cell):
+            raise BlobError(f"there is no blob {id.hex()[:8]} for {cell} here")
+        return parcel.blob.chunk(number)
+
+    def got_by(self, cell: str, id: bytes) -> None:
+        """See Shelf."""
+        parcel = self._held.get(id)
+        if parcel is not None:
+            parcel.got(cell)

@@ -1,0 +1,129 @@
+"""Pulls: the blobs that one end is fetching from one peer, and which chunks to ask for next. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import BlobError
+from .blob import OpenedBlob
+
+#: So many chunks are asked for before the first of them has come: what is on its way at most.
+WINDOW = 16
+#: A blob whose chunks do not open is asked for again so often.
+TRIES = 3
+
+
+@dataclass(eq=False)
+class Pull:
+    """One blob on its way.
+
+    Args:
+        done: called with its frames when all of them are there.
+        failed: called with the reason when they will not come.
+    """
+
+    blob: OpenedBlob
+    done: Callable[[list[Any]], None]
+    failed: Callable[[BlobError], None]
+    wanted: list[int]
+    broken: int = 0
+
+
+class Pulls:
+    """What is fetched from one peer, over one connection after another.
+
+    Chunks that were asked for and had not come when a connection broke are asked for again on the next.
+    Blobs that are fetched at the same time take turns.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[bytes, Pull] = {}
+        self._asked: set[tuple[bytes, int]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Pulls {len(self._open)} blobs · {len(self._asked)} chunks asked for>"
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @property
+    def waiting(self) -> bool:
+        """True while chunks were asked for that have not come."""
+        return bool(self._asked)
+
+    def add(
+        self, blob: OpenedBlob, done: Callable[[list[Any]], None], failed: Callable[[BlobError], None]
+    ) -> None:
+        """Begin to fetch a blob; one that is being fetched already goes on as it is."""
+        if blob.id not in self._open:
+            self._open[blob.id] = Pull(blob, done, failed, blob.missing()[::-1])
+
+    def drop(self, id: bytes) -> None:
+        """Nobody needs a blob any more; chunks that still come are thrown away."""
+        if self._open.pop(id, None) is not None:
+            self._asked = {asked for asked in self._asked if asked[0] != id}
+
+    def begin_again(self) -> None:
+        """The connection is a new one: what was asked for on the old one will not come."""
+        self._asked.clear()
+        for pull in self._open.values():
+            pull.wanted = pull.blob.missing()[::-1]
+
+    def next_wanted(self) -> Iterator[tuple[bytes, int]]:
+        """Give the chunks to ask for now, and count them as asked for."""
+        while len(self._asked) < WINDOW:
+            id = next((id for id, pull in self._open.items() if pull.wanted), None)
+            if id is None:
+                return
+            # To the end of the row: the others have their turn.
+            pull = self._open[id] = self._open.pop(id)
+            asked = id, pull.wanted.pop()
+            self._asked.add(asked)
+            yield asked
+
+    def place(self, id: bytes, number: int) -> memoryview | None:
+        """Give the memory for a chunk that comes, None if nobody asked for it."""
+        if (id, number) not in self._asked:
+            return None
+        try:
+            return self._open[id].blob.place(number)
+        except BlobError as error:
+            self.fail(id, error)
+            return None
+
+    def arrived(self, id: bytes, number: int, tag: bytes) -> bool:
+        """A chunk was written to its place: open it; True if the blob is whole now.
+
+        Raises:
+            BlobError: it does not open; the connection cannot be trusted any more.
+        """
+        if (id, number) not in self._asked:
+            return False
+        self._asked.discard((id, number))
+        pull = self._open[id]
+        try:
+            pull.blob.open(number, tag)
+        except BlobError as error:
+            pull.broken += 1
+            if pull.broken >= TRIES:
+                self.fail(id, error)
+            raise
+        if not pull.blob.complete:
+            return False
+        del self._open[id]
+        pull.done(pull.blob.frames())
+        return True
+
+    def fail(self, id: bytes, error: BlobError) -> None:
+        """A blob cannot be had."""
+        pull = self._open.get(id)
+        if pull is not None:
+            self.drop(id)
+            pull.failed(error)
+
+    def fail_all(self, error: BlobError) -> None:
+        """Nothing can be had from this peer."""
+        for id in list(self._open):
+            self.fail(id, error)

@@ -1,0 +1,62 @@
+"""Sender: what both sides of a cell send with, and how they fetch what was referred to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import LinkClosed, WireError
+from . import channel, envelope
+from .envelope import Envelope
+from .parcel import Parcel
+from .parcels import Parcels
+
+log = logging.getLogger(__name__)
+
+#: How a cell sends: puts the frames on the link that leads to the target; never blocks.
+Post = Callable[[str, list[Any]], None]
+
+
+class Sender:
+    """A named end of the wire; see Cell for the arguments."""
+
+    def __init__(self, name: str, post: Post, attempt: int, parcels: Parcels | None) -> None:
+        self.name, self.attempt = name, attempt
+        self._post, self._parcels = post, parcels
+
+    def _pack(self, payload: list[Any], targets: list[str]) -> Parcel:
+        return self._parcels.pack(payload, targets) if self._parcels else Parcel(payload, targets)
+
+    def _fetch(
+        self,
+        head: Envelope,
+        frames: list[Any],
+        done: Callable[[list[Any]], None],
+        failed: Callable[[WireError], None],
+    ) -> bytes | None:
+        try:
+            if self._parcels is None:
+                raise WireError(f"{self!r} takes no blobs")
+            return self._parcels.fetch(head.origin, frames, done, failed)
+        except WireError as error:
+            failed(error)
+            return None
+
+    def _say(self, kind: str, id: str, target: str) -> None:
+        self._send(target, [self._head(kind, id, target)])
+
+    def _send_parcel(self, kind: str, id: str, target: str, parcel: Parcel) -> None:
+        frames, blob = parcel.frames_for(target)
+        self._send(target, [self._head(kind, id, target, blob), *frames])
+
+    def _head(self, kind: str, id: str, target: str, blob: int = 0) -> bytes:
+        return envelope.seal(
+            kind, channel.CALL, id=id, origin=self.name, target=target, attempt=self.attempt, blob=blob
+        )
+
+    def _send(self, target: str, frames: list[Any]) -> None:
+        try:
+            self._post(target, frames)
+        except LinkClosed:
+            log.debug("%r: the link is closed, a message to %s stays here", self, target)

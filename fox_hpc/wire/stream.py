@@ -1,0 +1,162 @@
+"""Stream: a TCP connection on the I/O thread, read in exact pieces and written without a copy."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Protocol
+
+#: So much is read or written before others have their turn.
+SLICE_BYTES = 2**20
+#: A silent peer is asked after so many seconds, and given up when it does not answer for so many.
+_KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+
+
+class Loop(Protocol):
+    """What streams need of an I/O thread; ZmqLoop is one."""
+
+    def watch(
+        self, source: Any, reader: Callable[[], None], writer: Callable[[], None] | None = None
+    ) -> None:
+        """Call `reader` when the source can be read, `writer` when it can be written and that is wanted."""
+
+    def unwatch(self, source: Any) -> None:
+        """Undo `watch`."""
+
+    def want(self, source: Any, *, read: bool = True, write: bool = False) -> None:
+        """Say what is to be waited for."""
+
+    def call_soon(self, action: Callable[[], None]) -> None:
+        """Run something on the I/O thread."""
+
+    def call_later(self, delay_s: float, action: Callable[[], None]) -> Callable[[], None]:
+        """Run something on the I/O thread after a while; returns what calls it off."""
+
+
+class Stream:
+    """One connection; all of it is used on the I/O thread.
+
+    Args:
+        sock: connected; the stream owns it.
+        lost: called once, when the other end is gone; not after `close`.
+    """
+
+    def __init__(self, io: Loop, sock: socket.socket, lost: Callable[[], None]) -> None:
+        self.closed = self._writing = False
+        self._io, self._sock, self.lost = io, sock, lost
+        #: Called when all that was written has left; may write more.
+        self.refill: Callable[[], None] = lambda: None
+        #: Bytes that have come.
+        self.heard = 0
+        self._out: deque[memoryview] = deque()
+        self._place = memoryview(b"")
+        self._then: Callable[[], None] = lambda: None
+        sock.setblocking(False)
+        tune(sock)
+        self._fd = sock.fileno()
+        io.watch(self._fd, self._readable, self._writable)
+
+    def __repr__(self) -> str:
+        return f"<Stream {self._fd} {'closed' if self.closed else 'open'}>"
+
+    def expect(self, place: memoryview, then: Callable[[], None]) -> None:
+        """Read exactly what fits there, then go on."""
+        self._place, self._then = place, then
+
+    def write(self, *buffers: Any) -> None:
+        """Send bytes after those before; they must not change until they have left."""
+        self._out.extend(memoryview(buffer) for buffer in buffers)
+        if not self._writing:
+            self._writable()
+
+    @property
+    def busy(self) -> bool:
+        """True while something that was written has not left."""
+        return bool(self._out)
+
+    def close(self) -> None:
+        """Let go of the connection at once."""
+        if not self.closed:
+            self.closed = True
+            self._io.unwatch(self._fd)
+            self._out.clear()
+            with contextlib.suppress(OSError):
+                self._sock.close()
+
+    def give_up(self) -> socket.socket:
+        """Stop to watch the connection and give it away."""
+        self.closed = True
+        self._io.unwatch(self._fd)
+        return self._sock
+
+    def _end(self) -> None:
+        if not self.closed:
+            self.close()
+            self.lost()
+
+    def _readable(self) -> None:
+        left = SLICE_BYTES
+        while left > 0 and not self.closed:
+            try:
+                count = self._sock.recv_into(self._place)
+            except BlockingIOError:
+                return
+            except OSError:
+                count = 0
+            if not count:
+                self._end()
+                return
+            left -= count
+            self.heard += count
+            self._place = self._place[count:]
+            if not self._place:
+                self._then()
+
+    def _writable(self) -> None:
+        self._writing = True
+        try:
+            more = self._write_slice()
+        finally:
+            self._writing = False
+        if not self.closed:
+            self._io.want(self._fd, write=more)
+
+    def _write_slice(self) -> bool:
+        """Write what fits into one turn; True if there may be more."""
+        left = 4 * SLICE_BYTES
+        while left > 0 and not self.closed:
+            if not self._out:
+                self.refill()
+                if not self._out:
+                    return False
+            try:
+                count = self._sock.sendmsg(islice(self._out, 16))
+            except BlockingIOError:
+                return True
+            except OSError:
+                self._end()
+                return False
+            left -= count
+            self._leave(count)
+        return True
+
+    def _leave(self, count: int) -> None:
+        while count:
+            first = self._out[0]
+            if count < first.nbytes:
+                self._out[0] = first[count:]
+                return
+            count -= first.nbytes
+            self._out.popleft()
+
+
+def tune(sock: socket.socket) -> None:
+    """Send at once, and notice a peer that went without a word."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
