@@ -129,7 +129,8 @@ def changes(before: RunRecord | None, after: RunRecord) -> list[str]:
     old = before.sites if before else {}
     for name, site in after.sites.items():
         line = site_line(name, site)
-        if site.state != "NEW" and (name not in old or site_line(name, old[name]) != line):
+        told = site.state != "NEW" or site.reason
+        if told and (name not in old or site_line(name, old[name]) != line):
             lines.append(line)
     if after.round and (before is None or before.round != after.round):
         lines.append("round " + rounds(after))

@@ -35,15 +35,14 @@ class Doubt:
         self.looks += 1
         return now + min(pause_s, poll_s)
 
-    def reason(self, now: float, problem: str) -> str:
+    def reason(self, problem: str) -> str:
         """Say why the site waits, and for which job one may look oneself.
 
         Args:
             problem: why the last look for it told nothing, "" if the queue answered that it has no such job.
         """
         said = problem or "it is not in the queue"
-        looked = f"looked for by its name for {now - self.since:.0f} s: {said}"
-        return f"whether job {self.name} was taken is not known ({self.words}); {looked}"
+        return f"whether job {self.name} was taken is not known ({self.words}): looked for by name, {said}"
 
     def settled(self, now: float, poll_s: float) -> bool:
         """Tell whether a queue that has no such job now will not have it later either.

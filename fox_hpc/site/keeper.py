@@ -162,7 +162,7 @@ class JobKeeper:
             self._submit_another(job, doubt)
         else:
             # For as long as it takes: a job that is submitted once more too soon runs twice.
-            job.reason = doubt.reason(now, problem)
+            job.reason = doubt.reason(problem)
             log.warning("%s", job.reason)
             self._mouth.tell(job, final=False)
 

@@ -40,6 +40,14 @@ def test_a_site_that_was_not_submitted_yet_has_no_line() -> None:
     assert changes(record(sites={}), record(sites={"site-1": SiteRecord()})) == []
 
 
+def test_a_site_that_waits_to_know_whether_it_has_a_job_says_so() -> None:
+    waits = SiteRecord(state="NEW", reason="whether job r-1-site-1-1 was taken is not known")
+
+    assert changes(record(sites={}), record(sites={"site-1": waits})) == [
+        "site-1  NEW whether job r-1-site-1-1 was taken is not known"
+    ]
+
+
 def test_a_finished_round_is_said() -> None:
     assert changes(record(), record(round=2, rounds=5)) == ["round 2/5"]
     assert changes(record(), record(round=2)) == ["round 2"]
