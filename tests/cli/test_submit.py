@@ -61,6 +61,20 @@ def test_the_recipes_own_env_is_taken_when_no_option_names_one(fox: Fox, recipe:
     assert "/own/doubling-" in json.loads(done.stdout)["workspace"]
 
 
+def test_a_refused_job_is_told_in_the_schedulers_words_with_the_line_that_they_are_about(
+    fox: Fox, recipe: Path
+) -> None:
+    asked = 'tracking_type="tensorboard"'
+    recipe.write_text(recipe.read_text().replace(asked, 'hpc_config={"queue": "nosuch"}'))
+    done = fox("submit", recipe, "--env", "hpc", "--scheduler", "fake-pbs")
+    lines = done.stderr.splitlines()
+
+    assert done.returncode == 3
+    assert lines[0] == "fox-hpc: qsub did not take the job: qsub: Unknown queue"
+    assert lines[1].startswith("It is about this line of ")
+    assert lines[2].strip() == "#PBS -q nosuch"
+
+
 def test_sites_and_workspace_can_be_chosen(fox: Fox, recipe: Path, tmp_path: Path) -> None:
     done = fox("submit", recipe, "--env", "sim", "--sites", "4", "--workspace", "elsewhere", "--json")
     told = json.loads(done.stdout)
