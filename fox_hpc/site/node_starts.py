@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -88,8 +89,10 @@ def run_starts(
         the exit code of the first that failed, or that a node's launcher left word of; 0 if none did.
     """
     children: list[subprocess.Popen[bytes]] = []
+    told = threading.Event()
 
     def end(*_: object) -> None:
+        told.set()
         on_term()
         for child in children:
             child.terminate()
@@ -102,6 +105,9 @@ def run_starts(
         try:
             stdin = subprocess.PIPE if owned else subprocess.DEVNULL
             children.append(subprocess.Popen(command, env=dict(environ), stdin=stdin))
+            if told.is_set():
+                # The order came while this one was being started, and reached only those before it.
+                children[-1].terminate()
         except OSError as error:
             print(f"fox-hpc: cannot start {command[0]}: {error.strerror}", file=sys.stderr)  # noqa: T201
             _end(children)
