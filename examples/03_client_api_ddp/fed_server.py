@@ -15,9 +15,8 @@ class FedAvg:
         writer = SummaryWriter()
         for number in fox.rounds(self.rounds):
             model = FLModel(params=self.net.state_dict(), current_round=number, total_rounds=self.rounds)
-            answers = fox.clients.execute(fl_model=model)
-            updates = [(answer.params, answer.meta["num_samples"]) for answer in answers]
-            self.net.load_state_dict(weighted_average(updates))
+            answers = fox.clients(blocking=False).execute(fl_model=model)
+            self.net.load_state_dict(weighted_average(answers).params)
             writer.add_scalar("accuracy", accuracy(self.net), number)
         fox.clients.stop()
         return {
