@@ -35,7 +35,8 @@ class CallOption:
         optional: True makes a failed site no error: None for a single call, a failure in the
             results for a group.
         secure: True refuses to make the call over a link that is not encrypted.
-        parallel: the most calls of one group in flight; 0 means no bound.
+        parallel: the most calls of one group in flight; 0 means no bound. An answer that waits for its
+            callback is in flight.
         min_success: how many sites must answer; None means the recipe's `min_clients`.
         ranks: "all" runs the function on every rank of the site, "zero" on rank 0 only.
         callback: is called with (site, value) for each answer when it comes, one at a time and of those

@@ -20,7 +20,7 @@ class FedAvg:
     def fed_avg(self):
         writer = SummaryWriter()
         for number in fox.rounds(self.rounds):
-            updates = fox.clients(blocking=False).train(self.net.state_dict(), number)  # averaged as they come
+            updates = fox.clients(blocking=False).train(self.net.state_dict(), number)
             self.net.load_state_dict(weighted_average(updates))
             writer.add_scalar("accuracy", accuracy(self.net), number)
         return {

@@ -204,7 +204,7 @@ class GroupCall:
 
     def _start_more(self) -> None:
         with self._changed:
-            in_flight = len(self._order) - len(self._waiting) - len(self._arrivals)
+            in_flight = len(self._order) - len(self._waiting) - self._over()
             room = self._option.parallel - in_flight if self._option.parallel else len(self._waiting)
             sites = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
         if not sites:
@@ -217,6 +217,12 @@ class GroupCall:
             pending.future.add_done_callback(partial(self._arrive, pending.site))
         if cancelled:
             self._backend.cancel(started)
+
+    def _over(self) -> int:
+        # An answer that waits for its callback counts as in flight, so that `parallel` bounds what is held.
+        if self._option.callback is None:
+            return len(self._arrivals)
+        return len(self._called_back) + len(self._failures)
 
     def _arrive(self, site: str, future: Future[Any]) -> None:
         error = future.exception()
@@ -258,12 +264,9 @@ class GroupCall:
         return {site: by_site[site] for site in self._order if site in by_site}
 
     def __repr__(self) -> str:
-        under_way = len(self._order) - len(self._arrivals)
-        answered = len(self._arrivals) - len(self._failures)
-        return (
-            f"<GroupCall {self._call.func}() · {under_way} under way · "
-            f"{answered} answered · {len(self._failures)} failed>"
-        )
+        failed, ended = len(self._failures), len(self._arrivals)
+        so_far = f"{len(self._order) - ended} under way · {ended - failed} answered · {failed} failed"
+        return f"<GroupCall {self._call.func}() · {so_far}>"
 
 
 def _needed(option: CallOption, size: int, min_clients: int) -> int:

@@ -89,6 +89,16 @@ def test_callback_of_a_handle_runs_once_and_never_twice_at_a_time(context: Conte
     assert sorted(seen) == list(context.sites)
 
 
+def test_answer_that_waits_for_its_callback_is_in_flight(context: Context, backend: Any, ask: Any) -> None:
+    started: list[list[str]] = []
+    call = ask(fox.clients(callback=lambda *_: started.append(list(backend.started)), parallel=1).train)
+    for site in context.sites:
+        backend.answer(site, 1)
+    call.get()
+
+    assert started == [list(context.sites[:count]) for count in (1, 2, 3)]
+
+
 def broken(site: str, value: Any) -> None:
     raise KeyError("w")
 
@@ -249,7 +259,7 @@ def test_no_answer_outlives_its_use_in_a_run(use: Any, tmp_path: Path) -> None:
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.005)
