@@ -183,6 +183,12 @@ class FoxExecutor:
         if self.door.data_address is not None:
             self._pump.lead_to(self.door.data_address)
         self.keeper.later(self.keeper.tell_all)
+        for site in self.keeper.jobs:
+            # What a worker has said while the door was shut stayed here: it says that again.
+            target = worker_cell(site)
+            self._down.send(
+                target, [envelope.seal("welcome", channel.WORKER, origin=relay_cell(site), target=target)]
+            )
         self.on_welcomed()
 
     def turned_away(self, words: str) -> None:

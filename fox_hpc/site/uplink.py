@@ -77,6 +77,8 @@ class Uplink:
             self.cell.stop()
         elif head.kind == "data":
             self._parcels.dial("server", (host_of(link.url), int(head.id)))
+        elif head.kind == "welcome":
+            self._say_again()
         else:
             self.cell.deliver(head, frames[1:])
 
@@ -87,9 +89,15 @@ class Uplink:
             self._call_off = None
         if not up:
             self._call_off = self._io.call_later(self._lease_s, self._lease_over)
-        elif self._ready is not None:
-            self.link.send("", self._ready)
-            self.cell.resend_kept()
+        else:
+            if self._ready is not None:
+                self.link.send("", self._ready)
+            self._say_again()
+
+    def _say_again(self) -> None:
+        """The way to the server was broken and is whole again: send once more what it may have lost."""
+        self.cell.open("server")
+        self.cell.resend_kept()
 
     def _lease_over(self) -> None:
         print(f"fox-hpc: no relay for {self._lease_s:g} s: this job ends itself", file=sys.stderr)  # noqa: T201

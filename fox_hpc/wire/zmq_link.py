@@ -47,7 +47,7 @@ class ZmqIo(ZmqLoop):
     """
 
     def __init__(
-        self, *, heartbeat_s: float = 10.0, dead_after_s: float = 30.0, redial_s: float = 10.0
+        self, *, heartbeat_s: float = 10.0, dead_after_s: float = 30.0, redial_s: float = 5.0
     ) -> None:
         super().__init__(int(heartbeat_s * 1000), int(dead_after_s * 1000), redial_s)
 

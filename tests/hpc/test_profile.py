@@ -9,6 +9,7 @@ import pytest
 from fox_hpc import FoxRecipe, HpcEnv, fox
 from fox_hpc.errors import RecipeError
 from fox_hpc.hpc.profile import Profile, load_profile, read_profile
+from fox_hpc.spec import RelaySpec
 
 TEXT = """
 [job]
@@ -20,6 +21,9 @@ prologue = ["module load cuda"]
 
 [relay]
 poll_s = 45
+listen = "::"
+advertise = ["login1-ib0", "tcp://[fd00::5]:20000"]
+ports = "20000-20010"
 """
 
 
@@ -45,6 +49,7 @@ def test_a_profile_is_read_and_checked(tmp_path: Path) -> None:
             "prologue": ["module load cuda"],
         },
         poll_s=45.0,
+        relay=RelaySpec("::", ("login1-ib0", "tcp://[fd00::5]:20000"), (20000, 20010)),
     )
 
 
@@ -57,6 +62,14 @@ def test_an_empty_profile_says_nothing() -> None:
     [
         ("[job]\nparttion = 'gpu'", "site.toml [job] has no key 'parttion'; did you mean 'partition'?"),
         ("[job]\nmem = 64", "site.toml [job]['mem']=64: a whole number with its unit"),
+        (
+            "[relay]\nports = '9-1'",
+            "site.toml [relay]: ports='9-1': a range of ports is right, '20000-20010'",
+        ),
+        ("[relay]\nports = 20000", "site.toml [relay]: ports=20000: a range of ports is right"),
+        ("[relay]\nadvertise = 'login1'", "site.toml [relay]: advertise='login1': a list is right"),
+        ("[relay]\nlisten = 1", "site.toml [relay]: listen=1: an address of this host is right"),
+        ("[relay]\nport = '1-2'", "site.toml [relay] has no key 'port'; did you mean 'ports'?"),
         ("partition = 'gpu'", "site.toml has no 'partition' outside of a table; right are [job] and [relay]"),
         ("[jobs]\nmem = '1G'", "site.toml has no 'jobs' outside of a table"),
         ("job = 3", "site.toml: 'job' is a table, written [job]"),

@@ -1,0 +1,434 @@
+"""`fox-hpc serve` and `fox-hpc join`: server and sites as processes that only a socket connects."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from fox_hpc.fake import FakeCluster
+from fox_hpc.wire import key_folder
+
+Fox = Callable[..., "subprocess.CompletedProcess[str]"]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+#: Waits at every site for a file beside the recipe, named like the round.
+STEPWISE = """
+import time
+from pathlib import Path
+from fox_hpc import FoxRecipe, fox
+
+HERE = Path(__file__).parent
+
+class Server:
+    @fox.algo
+    def run(self):
+        told = []
+        for number in fox.rounds(2):
+            answers = fox.clients(min_success=1).step(number)
+            told.append([dict(answers.items()), {site: str(e) for site, e in answers.failures.items()}])
+        return told
+
+    @fox.collab
+    def greet(self):
+        return fox.caller
+
+class Client:
+    @fox.collab
+    def step(self, number):
+        (HERE / f"{fox.site_name}-in-{number}").touch()
+        while not (HERE / f"go-{number}").exists() and not fox.is_aborted:
+            time.sleep(0.01)
+        return fox.server.greet()
+
+recipe = FoxRecipe("stepwise", 1, Server(), Client())
+"""
+
+
+class Process:
+    """A command whose `--json` lines are read as they come."""
+
+    def __init__(self, popen: subprocess.Popen[str]) -> None:
+        self.popen, self.lines = popen, []
+        self._news: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._errors: list[str] = []
+        for target in (self._read, self._drain):
+            threading.Thread(target=target, daemon=True).start()
+
+    lines: list[dict[str, Any]]
+
+    def _read(self) -> None:
+        assert self.popen.stdout is not None
+        for line in self.popen.stdout:
+            self._news.put(json.loads(line))
+        self._news.put(None)
+
+    def _drain(self) -> None:
+        assert self.popen.stderr is not None
+        self._errors.extend(self.popen.stderr)
+
+    def wait_for(self, event: str, **fields: Any) -> dict[str, Any]:
+        """Wait for an event with these fields that has not been waited for."""
+        deadline = time.monotonic() + 40
+        while True:
+            try:
+                line = self._news.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                line = None
+            assert line is not None, f"no {event} {fields} came; {self.lines[-8:]} {self._errors}"
+            self.lines.append(line)
+            if line["event"] == event and all(line.get(name) == value for name, value in fields.items()):
+                return line
+
+    def logged(self, text: str) -> int:
+        """Count the log lines that have a text in them, of those that were read."""
+        return sum(text in line["text"] for line in self.lines if line["event"] == "log")
+
+    def end(self) -> int:
+        """Wait for its end and give its exit code."""
+        code = self.popen.wait(60)
+        while (line := self._news.get(timeout=10)) is not None:
+            self.lines.append(line)
+        return code
+
+
+class Place:
+    """Where a server and its sites run, each of which has a workspace of its own."""
+
+    def __init__(self, folder: Path, start: Start) -> None:
+        self.folder, self._start = folder, start
+        self.recipe = folder / "stepwise.py"
+        self.recipe.write_text(STEPWISE)
+        self.keys = folder / "keys"
+        key_folder.make_server(self.keys)
+        for site in ("site-a", "site-b"):
+            key_folder.save_kit(folder / f"{site}.kit", key_folder.add_site(self.keys, site))
+
+    def serve(self, bind: str = "tcp://127.0.0.1:0", *words: str) -> Process:
+        return self.run("serve", self.recipe, "--bind", bind, "--keys", self.keys, *words)
+
+    def join(
+        self, site: str, url: str, *words: str | Path, scheduler: str = "local", env: Any = None
+    ) -> Process:
+        where = ("--workspace", f"at-{site}", "--scheduler", scheduler)
+        what = ("--kit", f"{site}.kit", "--recipe", self.recipe, "--server", url)
+        return self.run("join", *what, *where, *words, env=env)
+
+    def run(self, *words: str | Path, env: Any = None) -> Process:
+        return Process(self._start(*words, "--json", env=env))
+
+    def go(self, *rounds: int) -> None:
+        """Let the sites answer from now on."""
+        for number in rounds or (0, 1):
+            (self.folder / f"go-{number}").touch()
+
+    def wait_for_call(self, site: str, number: int = 0) -> None:
+        deadline = time.monotonic() + 40
+        while not (self.folder / f"{site}-in-{number}").exists():
+            assert time.monotonic() < deadline, f"{site} was not called"
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def place(tmp_path: Path, start: Start) -> Place:
+    """A place with two sites on the allow-list."""
+    return Place(tmp_path, start)
+
+
+@pytest.fixture
+def forward() -> Iterator[Callable[[int], tuple[int, subprocess.Popen[str]]]]:
+    """Start forwarders to a port of this machine."""
+    started = []
+
+    def run(port: int) -> tuple[int, subprocess.Popen[str]]:
+        words = [sys.executable, str(Path(__file__).with_name("forwarder.py")), "0", "127.0.0.1", str(port)]
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        return int(process.stdout.readline()), process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def tell(forwarder: subprocess.Popen[str], word: str) -> None:
+    assert forwarder.stdin is not None
+    assert forwarder.stdout is not None
+    forwarder.stdin.write(word + "\n")
+    forwarder.stdin.flush()
+    assert forwarder.stdout.readline() == "done\n"
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)
+
+
+BOTH = {"site-a": "site-a", "site-b": "site-b"}
+
+
+def test_sites_join_over_ipv6_early_and_late_and_all_end_well(place: Place) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+    early = place.join("site-a", f"tcp://[::1]:{port}", "--port-range", "20000-40000")
+    server = place.serve(f"tcp://[::1]:{port}")
+    ready = server.wait_for("ready")
+    assert (ready["urls"], ready["sites"]) == ([f"tcp://[::1]:{port}"], ["site-a", "site-b"])
+    assert 20000 <= early.wait_for("ready")["port"] <= 40000
+    place.wait_for_call("site-a")
+    late = place.join("site-b", f"tcp://[::1]:{port}")
+    late.wait_for("ready", run=ready["run"])
+    place.go()
+    ended = server.wait_for("ended")
+
+    assert [server.end(), early.end(), late.end()] == [0, 0, 0]
+    assert (ended["state"], ended["refused"]) == ("DONE", {})
+    assert ended["result"] == [[BOTH, {}], [BOTH, {}]]
+    folders = [path for site in BOTH for path in (place.folder / f"at-{site}").iterdir()]
+    assert [path.stat().st_mode & 0o777 for path in folders] == [0o700, 0o700]
+
+
+def test_a_link_that_breaks_in_a_tunnel_is_taken_up_again(
+    place: Place, forward: Callable[[int], tuple[int, subprocess.Popen[str]]]
+) -> None:
+    server = place.serve("tcp://127.0.0.1:0", "--sites", "1", "--advertise", "tcp://tunnel:8555")
+    ready = server.wait_for("ready")
+    port, tunnel = forward(ready["port"])
+    site = place.join("site-a", f"tcp://127.0.0.1:{port}")
+    site.wait_for("ready")
+    place.wait_for_call("site-a")
+    tell(tunnel, "pause")
+    # The answer is ready while nobody can take it.
+    place.go(0)
+    tell(tunnel, "go")
+    site.wait_for("back")
+    place.go()
+    ended = server.wait_for("ended")
+
+    assert (ready["urls"], server.end(), site.end()) == (["tcp://tunnel:8555"], 0, 0)
+    assert ended["result"] == [[{"site-a": "site-a"}, {}]] * 2
+    assert ended["sites"]["site-a"]["attempts"] == 1
+
+
+def test_a_join_without_a_scheduler_that_was_killed_is_followed_by_another_one(place: Place) -> None:
+    server = place.serve("tcp://127.0.0.1:0", "--sites", "site-a")
+    url = server.wait_for("ready")["urls"][0]
+    first = place.join("site-a", url)
+    first.wait_for("ready")
+    place.wait_for_call("site-a")
+    first.popen.send_signal(signal.SIGKILL)
+    first.popen.wait(10)
+    second = place.join("site-a", url)
+    second.wait_for("ready")
+    place.go()
+    ended = server.wait_for("ended")
+
+    assert (server.end(), second.end(), ended["state"]) == (0, 0, "DONE")
+    # Without a scheduler a job ends with its relay: the open call went to the next attempt.
+    assert ended["sites"]["site-a"]["attempts"] == 2
+
+
+def test_a_join_that_was_killed_leaves_its_job_to_the_next_one(place: Place) -> None:
+    server = place.serve("tcp://127.0.0.1:0", "--sites", "site-a")
+    url = server.wait_for("ready")["urls"][0]
+    (place.folder / "site.toml").write_text('[relay]\npoll_s = 0.2\nports = "20000-40000"\n')
+    with FakeCluster("slurm", nodes=1) as cluster:
+        words = ("--site", "site.toml")
+        first = place.join("site-a", url, *words, scheduler="slurm", env=cluster.env)
+        port = first.wait_for("ready")["port"]
+        place.wait_for_call("site-a")
+        first.popen.send_signal(signal.SIGKILL)
+        first.popen.wait(10)
+        second = place.join("site-a", url, *words, scheduler="slurm", env=cluster.env)
+        assert second.wait_for("ready")["port"] == port
+        place.go()
+        ended = server.wait_for("ended")
+
+        assert (server.end(), second.end(), ended["state"]) == (0, 0, "DONE")
+    assert ended["result"] == [[{"site-a": "site-a"}, {}]] * 2
+    assert ended["sites"]["site-a"]["attempts"] == 1
+
+
+def test_a_server_that_was_killed_begins_anew_and_its_sites_come_back(place: Place) -> None:
+    first = place.serve("tcp://127.0.0.1:0", "--sites", "site-a")
+    ready = first.wait_for("ready")
+    site = place.join("site-a", ready["urls"][0])
+    site.wait_for("ready", run=ready["run"])
+    place.wait_for_call("site-a")
+    first.popen.send_signal(signal.SIGKILL)
+    first.popen.wait(10)
+    (place.folder / "site-a-in-0").unlink()
+    second = place.serve(ready["urls"][0], "--sites", "site-a")
+    run = second.wait_for("ready")["run"]
+    assert run != ready["run"]
+    site.wait_for("again")
+    site.wait_for("ready", run=run)
+    place.wait_for_call("site-a")
+    place.go()
+
+    assert second.wait_for("ended")["result"] == [[{"site-a": "site-a"}, {}]] * 2
+    assert (second.end(), site.end()) == (0, 0)
+
+
+def test_a_revoked_site_is_parted_from_while_the_others_go_on(place: Place, fox: Fox) -> None:
+    server = place.serve()
+    url = server.wait_for("ready")["urls"][0]
+    joined = [place.join(site, url) for site in BOTH]
+    for site in BOTH:
+        place.wait_for_call(site)
+    assert fox("keys", "revoke", place.keys, "site-b").returncode == 0
+    server.wait_for("site", site="site-b", state="LOST")
+    place.go()
+    ended = server.wait_for("ended")
+
+    assert (server.end(), joined[0].end(), ended["state"]) == (0, 0, "DONE")
+    answers, failures = ended["result"][0]
+    assert (answers, list(failures)) == ({"site-a": "site-a"}, ["site-b"])
+    assert failures["site-b"].endswith("its key was revoked")
+    joined[1].popen.send_signal(signal.SIGTERM)
+    assert joined[1].end() == 143
+
+
+def test_a_key_that_is_not_on_the_list_yet_comes_in_when_it_is(place: Place) -> None:
+    key_folder.revoke_site(place.keys, "site-a")
+    kit = key_folder.add_site(place.keys, "site-a", again=True)
+    listed = (place.keys / "allowed.json").read_bytes()
+    key_folder.revoke_site(place.keys, "site-a")
+    key_folder.save_kit(place.folder / "site-a.kit", kit)
+    server = place.serve("tcp://127.0.0.1:0", "--sites", "site-b")
+    url = server.wait_for("ready")["urls"][0]
+    site = place.join("site-a", url)
+    wait_for(lambda: site.popen.poll() is None)
+    other = place.join("site-b", url)
+    other.wait_for("ready")
+    (place.keys / "allowed.json").write_bytes(listed)
+    # Let in by its key, and told in plain words that this run is not its own.
+    assert site.end() == 4
+    assert "site-a.app does not serve site-a in this run, which has site-b" in "".join(site._errors)
+    place.go()
+    ended = server.wait_for("ended")
+
+    assert (server.end(), other.end()) == (0, 0)
+    assert ended["refused"]["unlisted key"] >= 1
+    assert ended["refused"]["name of another"] == 1
+
+
+def test_signals_cancel_the_jobs_on_both_sides(place: Place) -> None:
+    server = place.serve("tcp://127.0.0.1:0", "--sites", "site-a")
+    url = server.wait_for("ready")["urls"][0]
+    site = place.join("site-a", url)
+    place.wait_for_call("site-a")
+    server.popen.send_signal(signal.SIGINT)
+
+    assert (server.end(), site.end()) == (130, 0)
+    assert server.lines[-1]["state"] == "CANCELLED"
+    assert not [
+        process.pid
+        for process in psutil.process_iter()
+        if str(place.folder / "at-site-a") in " ".join(_words(process))
+    ]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("serve", "stepwise.py", "--bind", "here", "--keys", "keys"), 2, "'here' is nothing to listen at"),
+        (("serve", "stepwise.py", "--bind", "tcp://*:0", "--keys", "none"), 4, "no keys at none/server.json"),
+        (
+            ("serve", "stepwise.py", "--bind", "tcp://*:0", "--keys", "keys", "--sites", "site-x"),
+            2,
+            "site-x is not on the allow-list, which has site-a, site-b",
+        ),
+        (
+            ("serve", "stepwise.py", "--bind", "tcp://*:0", "--keys", "keys", "--sites", "3"),
+            2,
+            "3 sites are wanted, but the allow-list has site-a, site-b",
+        ),
+        (("join", "--kit", "site-a.kit", "--recipe", "stepwise.py"), 2, "nobody says where the server is"),
+        (
+            ("join", "--kit", "site-a.kit", "--recipe", "stepwise.py", "--server", "host:1"),
+            2,
+            "'host:1' is no address of a server",
+        ),
+        (
+            ("join", "--kit", "keys/server.json", "--recipe", "stepwise.py", "--server", "tcp://h:1"),
+            4,
+            "keys/server.json holds no keys",
+        ),
+        (
+            (
+                "join",
+                "--kit",
+                "site-a.kit",
+                "--recipe",
+                "x.py",
+                "--server",
+                "tcp://h:1",
+                "--port-range",
+                "9-1",
+            ),
+            2,
+            "--port-range='9-1': a range of ports is right, '20000-20010'",
+        ),
+    ],
+)
+def test_what_cannot_be_right_is_said(
+    place: Place, fox: Fox, words: tuple[str, ...], code: int, sentence: str
+) -> None:
+    done = fox(*words)
+
+    assert (done.returncode, done.stdout) == (code, "")
+    assert sentence in done.stderr
+
+
+def test_a_site_with_another_recipe_says_so_and_leaves(place: Place) -> None:
+    server = place.serve("tcp://127.0.0.1:0", "--sites", "site-a")
+    url = server.wait_for("ready")["urls"][0]
+    place.recipe.write_text(STEPWISE.replace('"stepwise"', '"other"'))
+    site = place.join("site-a", url)
+
+    assert site.end() == 2
+    assert "has job_name 'other', but the server runs 'stepwise'" in "".join(site._errors)
+    server.popen.send_signal(signal.SIGTERM)
+    assert server.end() == 143
+
+
+def test_no_pickle_and_no_secret_leave_a_site(place: Place) -> None:
+    server = place.serve("tcp://127.0.0.1:0", "--sites", "site-a")
+    ready = server.wait_for("ready")
+    site = place.join("site-a", ready["urls"][0])
+    here = Path(site.wait_for("ready")["workspace"])
+    place.wait_for_call("site-a")
+    there = Path(ready["workspace"])
+
+    secret = key_folder.load_kit(place.folder / "site-a.kit").secret
+    assert not list(there.rglob("*.pkl"))
+    assert not any(secret in path.read_text() for path in here.rglob("*.json"))
+    assert (here / "keys" / "relay.json").stat().st_mode & 0o777 == 0o600
+    assert (here / "sites" / "site-a" / "attempt-1" / "keys").stat().st_mode & 0o777 == 0o700
+    assert secret not in Path(f"/proc/{site.popen.pid}/cmdline").read_text()
+    os.kill(server.popen.pid, signal.SIGTERM)
+    assert (server.end(), site.end()) == (143, 0)
