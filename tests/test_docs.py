@@ -35,7 +35,12 @@ PARTS = ["The pull", "The choice", "What it does to the house", "What we give up
 OTHERS = {"sinfo"}
 MOST_LINES = {"README.md": 120, "docs/adr": 40, "examples": 40}
 #: Commands are run if they contain one of these; whatever else they need stands in NEEDS.
-CHEAP = ("submit recipe.py --dry-run", "fake up --", "01_hello_collab/recipe.py --env sim")
+CHEAP = (
+    "keys server keys",
+    "submit recipe.py --dry-run",
+    "fake up --",
+    "01_hello_collab/recipe.py --env sim",
+)
 NEEDS = {"01_hello_collab": "sklearn"}
 
 
@@ -57,12 +62,17 @@ def anchors(page: Path) -> set[str]:
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
-    """Every line that a reader may type: those behind `$ `, and `fox-hpc …` within a sentence."""
+    """Every line that a reader may type: those behind `$ `, `fox-hpc …` within a sentence, and in units."""
     for page in PAGES:
         text = page.read_text()
         shown = [line.removeprefix("$ ") for block in fences(text, "console") for line in block.splitlines()]
         said = re.findall(r"`(fox-hpc [^`]*)`", outside_fences(text))
-        for line in [*shown, *said]:
+        started = [
+            line
+            for block in fences(text, "ini")
+            for line in re.findall(r"^ExecStart=\S*/(fox-hpc .*)$", block, flags=re.MULTILINE)
+        ]
+        for line in [*shown, *said, *started]:
             yield name(page), shlex.split(line.replace("…", ""), comments=True)
 
 
