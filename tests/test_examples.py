@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from fox_hpc.hpc.slurm import expand_nodes
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -58,21 +65,59 @@ def test_fedavg_gives_the_same_weights_in_every_environment(tmp_path: Path):
 
 
 @pytest.mark.cluster
+@pytest.mark.again
 @pytest.mark.timeout(300)
-def test_the_main_job_ends_with_the_same_weights_on_the_real_slurm(tmp_path: Path):
-    schedulers = ("fake-slurm", "slurm")
+def test_the_main_job_ends_with_the_same_weights_on_the_real_slurm(on_fake: dict[str, Any], tmp_path: Path):
+    there = digest("03_client_api_ddp", "--scheduler", "slurm", folder=tmp_path)
 
-    assert (
-        len({digest("03_client_api_ddp", "--scheduler", name, folder=tmp_path) for name in schedulers}) == 1
-    )
+    assert there == on_fake["result"]["digest"]
 
 
 @pytest.mark.cluster
-def test_hello_collab_learns_the_same_on_the_real_slurm(tmp_path: Path):
-    places = (["--env", "sim"], ["--scheduler", "slurm"])
-    told = [submit("01_hello_collab", *options, folder=tmp_path)["result"] for options in places]
+@pytest.mark.timeout(300)
+def test_the_main_job_ends_with_the_same_weights_when_a_slurmd_is_killed(
+    on_fake: dict[str, Any], killed_slurmd: Callable[[Path], None], tmp_path: Path
+):
+    profile = tmp_path / "site.toml"
+    profile.write_text('[job]\nscheduler = "slurm"\nexclusive = true\n')
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(submit, "03_client_api_ddp", "--profile", str(profile), folder=tmp_path)
+        killed_slurmd(tmp_path / "fox_runs")
+        answer = running.result()
 
-    assert told[0] == told[1]
+    assert answer["result"]["digest"] == on_fake["result"]["digest"]
+    assert [answer["sites"][site]["attempts"] for site in ("site-1", "site-2")] == [2, 1]
+
+
+@pytest.fixture
+def killed_slurmd() -> Iterator[Callable[[Path], None]]:
+    """Give a function that kills the slurmd of site-1's first node in the second round, and tells Slurm."""
+    state, nodes = Path(os.environ["FOX_TEST_SLURM"]).parent, []
+
+    def kill(runs: Path) -> None:
+        deadline = time.monotonic() + 120
+        while not (record := second_round(runs)):
+            assert time.monotonic() < deadline, "the second round did not begin"
+            time.sleep(0.1)
+        nodes.extend(expand_nodes(record["sites"]["site-1"]["nodes"])[:1])
+        os.kill(int((state / f"{nodes[0]}.pid").read_text()), signal.SIGKILL)
+        # It would find out by itself, but the job, whose processes go on, might end before.
+        down = ["scontrol", "update", f"nodename={nodes[0]}", "state=down", "reason=test"]
+        subprocess.run(down, check=True, timeout=30)
+
+    yield kill
+    for node in nodes:
+        command = [ROOT / "scripts" / "slurm-cluster", "start-node", node, "--state", state]
+        subprocess.run(command, check=True, timeout=90)
+
+
+def second_round(runs: Path) -> dict[str, Any] | None:
+    """Give the record of the only run once it has done a round, and site-1 is in a call."""
+    for file in runs.glob("*/status.json"):
+        record: dict[str, Any] = json.loads(file.read_text())
+        if record["round"] >= 1 and record["sites"]["site-1"]["call"]:
+            return record
+    return None
 
 
 @pytest.mark.parametrize("example", ["03_client_api_ddp", "04_collab_ddp"])

@@ -46,7 +46,7 @@ class Commands:
             if program is None:
                 raise FileNotFoundError(f"{command[0]} is not on PATH: is this a host that may submit jobs?")
             argv = [program, *command[1:]]
-            exit_code, stdout, stderr = _communicate(argv, self._environ, timeout_s, stdin)
+            exit_code, stdout, stderr = communicate(argv, self._environ, timeout_s, stdin)
         except TimeoutError as error:
             problem = f"`{shlex.join(command)}` did not end within {timeout_s:g} s"
             raise SchedulerError(problem, command=command) from error
@@ -63,9 +63,15 @@ def _for_commands(environ: Mapping[str, str]) -> dict[str, str]:
     return clean | kept
 
 
-def _communicate(
-    argv: list[str], environ: dict[str, str], timeout_s: float, stdin: Path | None
+def communicate(
+    argv: list[str], environ: dict[str, str], timeout_s: float, stdin: Path | None = None
 ) -> tuple[int, str, str]:
+    """Run a program with just these variables; give its exit code, stdout and stderr.
+
+    Raises:
+        TimeoutError: it did not end in time; it was killed, with what it had started.
+        OSError: it cannot be started.
+    """
     # A session of its own: Ctrl-C must not end an sbatch half way, and a wrapper script is ended with
     # the commands that it has started.
     with (

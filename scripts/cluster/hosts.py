@@ -19,7 +19,7 @@ def address(node: str) -> str:
 def extend_hosts(state: Path, nodes: list[str]) -> None:
     """Give the nodes their addresses; written in place, because a container's file cannot be replaced."""
     restore_hosts(state)
-    text = HOSTS.read_text()
+    text = read_hosts()
     taken = set(nodes) & {word for line in text.splitlines() for word in line.partition("#")[0].split()[1:]}
     if taken or BEGIN in text:
         names = ", ".join(sorted(taken)) or "a block"
@@ -28,7 +28,14 @@ def extend_hosts(state: Path, nodes: list[str]) -> None:
 
 
 def restore_hosts(state: Path) -> None:
-    text = HOSTS.read_text()
+    text = read_hosts()
     before, begin, after = text.partition(f"\n{BEGIN}{state}\n")
-    if begin:
-        HOSTS.write_text(before + after.partition(END)[2])
+    if begin and (rest := before + after.partition(END)[2]):
+        HOSTS.write_text(rest)
+    elif begin:
+        HOSTS.unlink()
+
+
+def read_hosts() -> str:
+    """Give the file's text, which a bare container may lack."""
+    return HOSTS.read_text() if HOSTS.exists() else ""

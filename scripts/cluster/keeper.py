@@ -55,8 +55,9 @@ class Keeper:
             self.wait("all nodes to be idle", self.all_idle, READY_S)
             (self.state / "ready").touch()
             while True:
-                time.sleep(0.5)
+                time.sleep(0.2)
                 self.reap()
+                self.start_again()
         except Refusal as error:
             sys.exit(str(error))
         finally:
@@ -76,6 +77,9 @@ class Keeper:
         database = WITH_ACCOUNTING.format(port=self.port + 1, state=self.state) if self.accounting else ""
         text = template("slurm.conf").format(**facts, accounting=database, nodes="\n".join(lines))
         (self.state / "slurm.conf").write_text(text)
+        # slurmd loads a plugin for cgroups although it uses none: by itself the one for those of the machine,
+        # and it does not start where there are none, or where only systemd may make them.
+        (self.state / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         write_private(self.state / "munge.key", secrets.token_bytes(128))
         for folder in ("controller", "database", *(f"spool-{name}" for name in self.nodes)):
             (self.state / folder).mkdir()
@@ -103,6 +107,14 @@ class Keeper:
         for name in self.nodes:
             self.start(name, "slurmd", "-D", "-N", name)
 
+    def start_again(self) -> None:
+        """Start the nodes whose return was asked for, once their old daemon is gone."""
+        for wish in self.state.glob("start-*"):
+            name = wish.name.removeprefix("start-")
+            if self.started[name].pid in self.ended:
+                self.start(name, "slurmd", "-D", "-N", name)
+                wish.unlink()
+
     def start_accounting(self) -> None:
         data, password = self.state / "database", secrets.token_hex(16)
         user = "slurm@'127.0.0.1'"
@@ -112,8 +124,10 @@ class Keeper:
         facts["password"] = password
         write_private(self.state / "slurmdbd.conf", template("slurmdbd.conf").format(**facts).encode())
         common = ("--no-defaults", f"--datadir={data}", "--user=root")
+        # Without force it wants to look the host's name up, which a container may not have in its hosts file.
+        how = ("--force", "--skip-test-db", "--auth-root-authentication-method=normal")
         made = subprocess.run(
-            ["mariadb-install-db", *common, "--skip-test-db", "--auth-root-authentication-method=normal"],
+            ["mariadb-install-db", *common, *how],
             capture_output=True, text=True, timeout=DAEMON_S, check=False,
         )  # fmt: skip
         if made.returncode:
@@ -129,7 +143,7 @@ class Keeper:
 
     def start(self, name: str, *words: str) -> None:
         """Start a daemon in the foreground; it is killed if the keeper is."""
-        with (self.state / "log" / f"{name}.log").open("wb") as log:
+        with (self.state / "log" / f"{name}.log").open("ab") as log:
             self.started[name] = subprocess.Popen(
                 words,
                 stdin=subprocess.DEVNULL,
@@ -207,17 +221,40 @@ def send(pid: int, number: int) -> None:
 
 
 def descendants(root: int) -> list[int]:
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except (OSError, IndexError):
-                continue  # it has just ended
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    parents = {pid: parent_of(pid) for pid in pids}
     found = [root]
     for pid in found:
         found += [child for child, parent in parents.items() if parent == pid]
     return found[1:]
+
+
+def processes_on(node: str, keeper: int) -> list[int]:
+    """Find a node's daemon and what runs there: jobs say where in their environment, slurmstepd nowhere."""
+    below, found = set(descendants(keeper)), set()
+    for pid in below:
+        words, environ = (read_proc(pid, name).split(b"\0") for name in ("cmdline", "environ"))
+        daemon = words[:1] == [b"slurmd"] and node.encode() in words
+        if not daemon and f"SLURMD_NODENAME={node}".encode() not in environ:
+            continue
+        found.add(pid)
+        # The slurmstepd over a job's processes; slurmd gives it up at once, and the keeper gets it.
+        while not daemon and (pid := parent_of(pid)) in below:
+            found.add(pid)
+    return sorted(found)
+
+
+def read_proc(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""  # it has just ended
+
+
+def parent_of(pid: int) -> int:
+    """Give a process's parent, 0 if it has just ended."""
+    fields = read_proc(pid, "stat").rpartition(b")")[2].split()
+    return int(fields[1]) if fields else 0
 
 
 def write_private(file: Path, content: bytes) -> None:

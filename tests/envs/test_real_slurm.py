@@ -1,4 +1,7 @@
-"""What a real Slurm does to the jobs of a run: it takes them away, warns them, and is rid of them after."""
+"""What a real Slurm does to the jobs of a run: it takes them away, warns them, and is rid of them after.
+
+FOX_TEST_SLURM names the slurm.conf of a cluster of `scripts/slurm-cluster`: nodes are drained and killed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ import pytest
 from federation import recipe
 
 from fox_hpc import FoxRecipe, HpcEnv, Run, SimEnv
+from fox_hpc.hpc.slurm import expand_nodes
+from fox_hpc.site.words import DRAIN_FILE
 
+CLUSTER = Path(__file__).parents[2] / "scripts" / "slurm-cluster"
 pytestmark = pytest.mark.cluster
 
 
@@ -39,11 +45,38 @@ def slurm(*words: str) -> str:
     return subprocess.run(words, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
 
 
-def wait_for(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
+def on_cluster(command: str, node: str) -> None:
+    """Give the script that keeps the cluster a command."""
+    state = Path(os.environ["FOX_TEST_SLURM"]).parent
+    subprocess.run([CLUSTER, command, node, "--state", state], check=True, timeout=90)
+
+
+def wait_for(condition: Callable[[], Any], timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "what was waited for did not come"
         time.sleep(0.05)
+
+
+def both_wait(run: Run) -> bool:
+    return len(list(run.workspace.glob("sites/**/waiting"))) == 2
+
+
+def all_nodes() -> list[str]:
+    return sorted(set(slurm("sinfo", "-h", "-N", "-p", "batch", "-o", "%N").split()))
+
+
+def drain(*nodes: str) -> None:
+    slurm("scontrol", "update", f"nodename={','.join(nodes)}", "state=drain", "reason=test")
+
+
+@pytest.fixture
+def undrained() -> Iterator[None]:
+    """Give all nodes back that a test has drained."""
+    yield
+    for node in all_nodes():
+        if "drain" in slurm("sinfo", "-h", "-n", node, "-p", "batch", "-o", "%T"):
+            slurm("scontrol", "update", f"nodename={node}", "state=resume")
 
 
 def job_of(run: Run, site: str) -> str:
@@ -59,9 +92,11 @@ def test_a_recipe_gives_the_value_that_it_has_in_threads(execute: Any, tmp_path:
 def test_sites_that_another_partition_preempts_serve_the_call_in_a_second_attempt(execute: Any) -> None:
     cpus = min(int(word) for word in slurm("sinfo", "-h", "-N", "-p", "low", "-o", "%c").split())
     run = execute(recipe("last_attempt", hpc_config={"partition": "low", "cpus_per_node": cpus}))
-    wait_for(lambda: len(list(run.workspace.glob("sites/**/waiting"))) == 2)
+    wait_for(lambda: both_wait(run))
     first = [job_of(run, site) for site in ("site-1", "site-2")]
-    slurm("sbatch", "-p", "batch", "-N2", f"-c{cpus}", "-o", "/dev/null", "--wrap", "true")
+    nodes = [run.record().sites[site].nodes for site in ("site-1", "site-2")]
+    push = ("-p", "batch", "-N2", "-w", ",".join(nodes), f"-c{cpus}", "-o", "/dev/null")
+    slurm("sbatch", *push, "--wrap", "true")
 
     assert run.result(90) == ([2, 2], [2, 2])
     assert {site.attempts for site in run.record().sites.values()} == {2}
@@ -80,7 +115,7 @@ def test_sites_that_are_warned_leave_in_time_and_the_next_attempt_serves(execute
 
 def test_a_job_that_is_put_back_by_hand_serves_the_call_again(execute: Any) -> None:
     run = execute(recipe("last_attempt", hpc_config={"directives": ["--requeue"]}))
-    wait_for(lambda: len(list(run.workspace.glob("sites/**/waiting"))) == 2)
+    wait_for(lambda: both_wait(run))
     jobs = [job_of(run, site) for site in ("site-1", "site-2")]
     for job in jobs:
         slurm("scontrol", "requeue", job)
@@ -92,6 +127,65 @@ def test_a_job_that_is_put_back_by_hand_serves_the_call_again(execute: Any) -> N
 
     assert run.result(60) == ([2, 2], [2, 2])
     assert [job_of(run, site) for site in ("site-1", "site-2")] == jobs
+
+
+def test_sites_wait_while_all_nodes_are_drained_and_run_on_the_one_that_comes_back(
+    execute: Any, undrained: None
+) -> None:
+    nodes = all_nodes()
+    drain(*nodes)
+    run = execute(recipe("average"))
+    sites = ("site-1", "site-2")
+    wait_for(lambda: all(run.record().sites[site].reason for site in sites))
+    assert [run.record().sites[site].state for site in sites] == ["PENDING", "PENDING"]
+    slurm("scontrol", "update", f"nodename={nodes[-1]}", "state=resume")
+
+    assert list(run.result(60)) == [4.5, 4.5, 4.5]
+    assert [run.record().sites[site].nodes for site in sites] == [nodes[-1]] * 2
+
+
+def test_sites_on_nodes_that_are_drained_meanwhile_finish(execute: Any, undrained: None) -> None:
+    run = execute(recipe("meet_at_file"))
+    wait_for(lambda: both_wait(run) and all(site.nodes for site in run.record().sites.values()))
+    drain(*{site.nodes for site in run.record().sites.values()})
+    (run.workspace / "go").touch()
+
+    assert run.result(60) == ["site-1", "site-2"]
+    assert {site.attempts for site in run.record().sites.values()} == {1}
+
+
+def test_a_site_whose_node_loses_its_power_serves_the_call_on_another(execute: Any) -> None:
+    run = execute(recipe("meet_at_file", hpc_config={"exclusive": True}))
+    wait_for(lambda: both_wait(run) and run.record().sites["site-1"].nodes)
+    first = job_of(run, "site-1")
+    [node] = expand_nodes(run.record().sites["site-1"].nodes)
+    try:
+        on_cluster("kill-node", node)
+        (run.workspace / "go").touch()
+
+        # Slurm waits 20 s for a node's answer, and may have asked just before.
+        assert run.result(120) == ["site-1", "site-2"]
+        assert [run.record().sites[site].attempts for site in ("site-1", "site-2")] == [2, 1]
+        assert slurm("squeue", "-h", "-t", "all", "-o", "%T", "-j", first) == "NODE_FAIL"
+    finally:
+        on_cluster("start-node", node)
+
+
+@pytest.mark.waits
+@pytest.mark.timeout(300)
+def test_a_time_limit_is_warned_of_by_slurm_or_else_ends_the_attempt(execute: Any) -> None:
+    # A minute is the shortest limit. Slurm looks at limits every 30 s: it warns up to as long before it is
+    # asked to, and ends jobs up to as long after their time.
+    leaves = execute(recipe("in_time", hpc_config={"time_limit": "0:01:00", "signal_lead": 5}))
+    stays = execute(recipe("last_attempt", hpc_config={"time_limit": "0:01:00", "signal_lead": 0}))
+    wait_for(lambda: all(site.job_id for run in (leaves, stays) for site in run.record().sites.values()))
+    firsts = [[job_of(run, site) for site in ("site-1", "site-2")] for run in (leaves, stays)]
+
+    assert leaves.result(150) == ([1, 1], [2, 2])
+    assert len(list(leaves.workspace.glob(f"sites/*/attempt-1/{DRAIN_FILE}"))) == 2
+    assert stays.result(150) == ([2, 2], [2, 2])
+    ended = [[slurm("squeue", "-h", "-t", "all", "-o", "%T", "-j", job) for job in jobs] for jobs in firsts]
+    assert ended == [["COMPLETED"] * 2, ["TIMEOUT"] * 2]
 
 
 def test_the_tests_are_on_the_cluster_that_was_named() -> None:
