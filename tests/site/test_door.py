@@ -58,6 +58,8 @@ class Server(Ear):
 class Jobs:
     """A launcher whose jobs are what the test says."""
 
+    trouble = ""
+
     def __init__(self) -> None:
         self.workers: list[WorkerEnv] = []
         self.states: dict[str, str] = {}
