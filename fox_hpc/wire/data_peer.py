@@ -44,7 +44,7 @@ class DataPeer:
         self.cell, self.session = cell, session
         self._io, self._shelf = io, shelf
         self._pulls = Pulls()
-        self._closed = self._ticking = False
+        self._closed = self._ticking = self._needed = False
         self._connection: DataConnection | None = None
         self._greeting: Stream | None = None
         self._address: tuple[str, int] | None = None
@@ -76,6 +76,7 @@ class DataPeer:
             self._ticking = True
             self._io.call_later(TICK_S, self._tick)
         self._pulls.add(blob, done, failed)
+        self.wake()
         if self._connection is not None:
             self._connection.ask()
 
@@ -97,13 +98,18 @@ class DataPeer:
     # How the connection comes to be.
 
     def dial(self, address: tuple[str, int]) -> None:
-        """Keep a connection to that address from now on."""
+        """Keep a connection to that address, from the first time on that it is needed."""
         moved, self._address = self._address != address, address
         if moved and self._connection is not None:
             self._connection.close()
             self._connection = None
-        if self._connection is None and self._dialling is None and self._greeting is None:
-            self._dial()
+        if self._needed:
+            self._dial_if_down()
+
+    def wake(self) -> None:
+        """A connection is needed: dial, if it is this end that dials."""
+        self._needed = True
+        self._dial_if_down()
 
     def _dial(self) -> None:
         if not self._closed and self._address is not None:

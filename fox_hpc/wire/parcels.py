@@ -115,7 +115,10 @@ class Parcels:
     def wrap(self, cell: str, blob: SealedBlob) -> bytes | None:
         """See Holder; from any thread."""
         peer = self._peers.get(cell)
-        return peer.session.wrap(blob.key, blob.id) if peer is not None else None
+        if peer is None:
+            return None
+        self._io.call_soon(peer.wake)
+        return peer.session.wrap(blob.key, blob.id)
 
     def hold(self, parcel: Parcel) -> None:
         """See Holder; from any thread."""
