@@ -39,6 +39,7 @@ class CallOption:
             callback is in flight.
         min_success: how many sites must answer; None means the recipe's `min_clients`.
         ranks: "all" runs the function on every rank of the site, "zero" on rank 0 only.
+        late: True gives each answer as a `Late`: its big arrays stay at the site until they are read.
         callback: is called with (site, value) for each answer when it comes, one at a time and of those
             that are there in the order of the sites. The answer is its own from then on; what it
             returns takes the place of the answer. Runs on the thread that waits for the call, and on
@@ -54,6 +55,7 @@ class CallOption:
     min_success: int | None = None
     ranks: Ranks = "all"
     callback: Callable[[str, Any], object] | None = None
+    late: bool = False
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not self.timeout > 0:
@@ -83,6 +85,7 @@ class Call:
     caller: str = "server"
     timeout: float | None = None
     ranks: Ranks = "all"
+    late: bool = False
 
 
 @dataclass(frozen=True)

@@ -189,6 +189,10 @@ class BlobError(WireError):
     """The bytes of a call or an answer cannot be had: changed on their way, gone, or out of reach."""
 
 
+class AnswerRenewed(WireError):
+    """An answer that was being read comes from a new attempt of its site now: read it from the beginning."""
+
+
 class VersionMismatch(WireError):
     """The two ends speak different versions of the wire format."""
 

@@ -98,7 +98,7 @@ def fold(left: Any, right: Any, shares: tuple[float, float], spare: tuple[bool, 
             into = array
             break
     else:
-        into = _empty_like(left, kept_in)
+        into = empty_like(left, kept_in)
     if is_torch(left):
         _fold_torch(into, left, right, shares)
     else:
@@ -154,7 +154,8 @@ def _is_writable(array: Any) -> bool:
     return bool(array.flags.writeable and array.flags.c_contiguous)
 
 
-def _empty_like(array: Any, dtype: Any) -> Any:
+def empty_like(array: Any, dtype: Any) -> Any:
+    """Give memory for an array of the same shape and kind."""
     import numpy as np
 
     if is_torch(array):

@@ -7,7 +7,9 @@ from typing import Any
 
 from ..api.group_call import GroupCall
 from ..api.results import Results
+from ..late import Late
 from .average import Average, weighted
+from .late import late_average
 
 
 def weighted_average(updates: GroupCall | Iterable[Any]) -> Any:
@@ -16,8 +18,10 @@ def weighted_average(updates: GroupCall | Iterable[Any]) -> Any:
     Args:
         updates: (weights, weight) pairs, or FLModels with `num_samples` in their `meta`. A call that does
             not wait, `fox.clients(blocking=False).train(w)`, is averaged while its answers come, so that
-            only the sum and what has just come are held. Weights are e.g. name → array, numpy or torch;
-            `algos.Average` says what else they may be, and in which order and dtype sums are made.
+            only the sum and what has just come are held. Of `fox.clients(late=True).train(w)` the sites
+            keep their answers, which are read piece by piece: only the mean is held. Weights are e.g.
+            name → array, numpy or torch; `algos.Average` says what else they may be, and in which order
+            and dtype sums are made.
 
     Returns:
         The same form as each of the updates, with their dtypes; whole numbers are rounded. The same updates
@@ -34,6 +38,9 @@ def weighted_average(updates: GroupCall | Iterable[Any]) -> Any:
     else:
         named = [(f"update {number}", update) for number, update in enumerate(updates, 1)]
         sites = tuple(name for name, _ in named)
+    late = {name: update for name, update in named if isinstance(update, Late)}
+    if late:
+        return late_average(late, sites)
     mean = Average(sites)
     for name, update in named:
         mean.add(name, *weighted(name, update))

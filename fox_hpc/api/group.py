@@ -54,7 +54,7 @@ class Group:
             raise RunCancelled(f"{func}() was not called: the run was cancelled")
         if option.secure and not self._backend.secure:
             raise NotAllowed(f"{func}() was asked to be secure, but the links of this run are not encrypted")
-        call = Call(func, args, kwargs, context.site_name, option.timeout, option.ranks)
+        call = Call(func, args, kwargs, context.site_name, option.timeout, option.ranks, option.late)
         group_call = GroupCall(call, self._targets, self._backend, option, single=self._single)
         if not (option.blocking and option.expect_result):
             group_call.run_in_background()

@@ -21,6 +21,7 @@ from typing import Any
 from ..api.app import App
 from ..api.context import SERVER, Context
 from ..call import Call, Fault, Pending, Reply, new_call_id
+from ..late import Here
 from ..tracking.writer import flush_all
 from ..wire.cell import read_call, read_reply, write_call, write_reply
 
@@ -114,7 +115,8 @@ class Place:
             answer = write_reply(Reply(self._app.invoke(read_call(job.frames), context)))
             flush_all()
             # A copy, as over a wire: the site may go on with its arrays.
-            return read_reply([bytearray(frame) for frame in answer])
+            reply = read_reply([bytearray(frame) for frame in answer])
+            return Reply(Here(reply.value)) if job.call.late and reply.fault is None else reply
         except BaseException as error:
             return Reply(fault=Fault.from_exception(error, host=socket.gethostname()))
 

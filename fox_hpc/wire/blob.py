@@ -25,9 +25,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..errors import BlobError
+from ..late import LATE_BYTES
 
 #: What is bigger than this travels by reference.
-BIG_BYTES = 2**20
+BIG_BYTES = LATE_BYTES
 CHUNK_BYTES = 2 * 2**20
 TAG_BYTES = 16
 #: Frames start at multiples of this, which suits every dtype.
@@ -82,11 +83,13 @@ class Plan:
         self.lying_in: list[list[int]] = []
         self._lay_out()
         self.total_room = sum(self.regions)
-        self.chunks = [
-            Chunk(region, start, min(CHUNK_BYTES, size - start))
-            for region, size in enumerate(self.regions)
-            for start in range(0, size, CHUNK_BYTES)
-        ]
+        self.chunks: list[Chunk] = []
+        #: The number of each region's first chunk.
+        self.first_chunk: list[int] = []
+        for region, size in enumerate(self.regions):
+            self.first_chunk.append(len(self.chunks))
+            starts = range(0, size, CHUNK_BYTES)
+            self.chunks += [Chunk(region, start, min(CHUNK_BYTES, size - start)) for start in starts]
 
     def _lay_out(self) -> None:
         shared = -1
@@ -196,7 +199,7 @@ class SealedBlob:
         return place, self._tags[number]
 
     def _seal_into(self, number: int, place: memoryview) -> bytes:
-        sealer = _cipher(self.key, number).encryptor()
+        sealer = cipher(self.key, number).encryptor()
         sealer.authenticate_additional_data(self.plan.bound_to(self.id, number))
         sealer.update_into(self._plain(self.plan.chunks[number]), place)
         sealer.finalize()
@@ -211,68 +214,6 @@ class SealedBlob:
             start = self.plan.places[number][1]
             parts[start : start + self.plan.sizes[number]] = self._frames[number]
         return parts
-
-
-class OpenedBlob:
-    """The receiver's side: chunks are written into the memory where they stay, and opened there.
-
-    Args:
-        id, key: as the holder has them.
-        sizes: of the frames.
-
-    Raises:
-        BlobError: the sizes are more than this end takes.
-    """
-
-    def __init__(self, id: bytes, key: bytes, sizes: Sequence[int], most_bytes: int = MOST_BYTES) -> None:
-        self.id, self.plan = id, Plan(sizes, most_bytes)
-        self._key = key
-        self._regions: dict[int, memoryview] = {}
-        self._opened: set[int] = set()
-
-    def __repr__(self) -> str:
-        return f"<OpenedBlob {self.id.hex()[:8]} · {len(self._opened)} of {len(self.plan.chunks)} chunks>"
-
-    @property
-    def complete(self) -> bool:
-        """True once every chunk was opened."""
-        return len(self._opened) == len(self.plan.chunks)
-
-    def missing(self) -> list[int]:
-        """Give the numbers of the chunks that have not been opened, in order."""
-        return [number for number in range(len(self.plan.chunks)) if number not in self._opened]
-
-    def place(self, number: int) -> memoryview:
-        """Give the memory where a chunk's ciphertext, without its tag, is to be written."""
-        chunk = self.plan.chunks[number]
-        if chunk.region not in self._regions:
-            self._regions[chunk.region] = memory(self.plan.regions[chunk.region])
-        return self._regions[chunk.region][chunk.start : chunk.start + chunk.size]
-
-    def open(self, number: int, tag: bytes) -> None:
-        """Open a chunk where it was written.
-
-        Raises:
-            BlobError: it is not what the holder sealed.
-        """
-        from cryptography.exceptions import InvalidTag
-
-        place = self.place(number)
-        opener = _cipher(self._key, number).decryptor()
-        opener.authenticate_additional_data(self.plan.bound_to(self.id, number))
-        try:
-            opener.update_into(place, place)
-            opener.finalize_with_tag(tag)
-        except InvalidTag:
-            raise BlobError(f"chunk {number} of {self!r} was changed on its way") from None
-        self._opened.add(number)
-
-    def frames(self) -> list[memoryview]:
-        """Give the frames; the blob must be complete."""
-        return [
-            self._regions[region][start : start + size] if size else memoryview(bytearray())
-            for size, (region, start) in zip(self.plan.sizes, self.plan.places, strict=True)
-        ]
 
 
 def memory(size: int) -> memoryview:
@@ -292,7 +233,8 @@ def memory(size: int) -> memoryview:
     return memoryview(pages)
 
 
-def _cipher(key: bytes, number: int) -> Any:
+def cipher(key: bytes, number: int) -> Any:
+    """Give AES-GCM for a chunk."""
     # Loaded with the first blob: a process that only passes messages on never needs it.
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 

@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
 from ..call import Call, Fault, Pending, Reply, new_call_id
 from ..errors import CodecError, WireError
+from ..late import LATE_BYTES, Here
+from . import codec
 from .answers import Incoming
 from .call_codec import read_call, read_reply, write_call, write_reply
 from .called import Called
 from .envelope import Envelope
+from .late_reply import LateReply
 from .names import relay_cell, worker_cell
+from .opened_blob import OpenedBlob
 from .outgoing import Outgoing
 from .parcel import Parcel
 from .parcels import Parcels
@@ -192,6 +198,8 @@ class Cell(Called):
         if out is not None and head.origin != out.target:
             sentence = f"{head.origin} answers a call to {out.target}"
             self.refusals.note("answer of another", head.origin, sentence)
+        elif out is not None and head.blob and out.call.late:
+            self._take_late(head, frames, out)
         elif out is not None and head.blob:
             id = self._fetch(
                 head,
@@ -215,7 +223,60 @@ class Cell(Called):
             if reply.fault is not None:
                 out.fail(reply.fault)
             else:
-                out.settle(value=reply.value)
+                out.settle(value=Here(reply.value) if out.call.late else reply.value)
+
+    def _take_late(self, head: Envelope, frames: list[Any], out: Outgoing) -> None:
+        """Fetch of an answer what its form needs; the rest when it is read."""
+        parcels = self._parcels
+
+        def begun(blob: OpenedBlob) -> None:
+            sizes = blob.plan.sizes
+            now = {number for number, size in enumerate(sizes) if size < LATE_BYTES}
+            now |= {number for number in codec.frames_of_bytes(blob.frames()[0]) if number < len(sizes)}
+            assert parcels is not None
+            parcels.need(out.target, blob, blob.chunks_of(now), lambda: self._here(head, blob))
+
+        try:
+            if parcels is None:
+                raise WireError(f"{self!r} takes no blobs")
+            out.fetching = parcels.take_up(out.target, frames, begun, lambda why: self._unanswered(head, why))
+        except WireError as error:
+            self._unanswered(head, error)
+
+    def _here(self, head: Envelope, blob: OpenedBlob) -> None:
+        out = self._outgoing.get(head.id)
+        try:
+            reply = read_reply(list(blob.frames()))
+        except CodecError as error:
+            reply = Reply(fault=Fault.from_exception(error))
+        if reply.fault is not None:
+            self._answered(head, write_reply(reply))
+        elif out is not None:
+            late = out.late() if out.late is not None else None
+            if late is None:
+                late = self._make_late(out)
+            late.renew(blob, reply.value)
+            if out.stop_timer is not None:
+                out.stop_timer()
+            if not out.future.done():
+                out.future.set_result(late)
+            # The answer is its owner's alone: when he lets go of it, it is released.
+            out.future = Future()
+            out.future.cancel()
+
+    def _make_late(self, out: Outgoing) -> LateReply:
+        parcels, target, id = self._parcels, out.target, out.id
+        assert parcels is not None
+
+        def release() -> None:
+            gone = self._pop(id)
+            if gone is not None:
+                self._say("ack", id, target)
+                self._end(gone, Fault("cancelled", message="its answer was released"))
+
+        late = LateReply(lambda blob, numbers, done: parcels.need(target, blob, numbers, done), release)
+        out.late = weakref.ref(late)
+        return late
 
     def _unanswered(self, head: Envelope, why: WireError) -> None:
         out = self._pop(head.id)

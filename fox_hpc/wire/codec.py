@@ -84,6 +84,21 @@ def decode(frames: Sequence[Buffer]) -> Any:
     return _value(head, ROOT, Frames(frames[1:]), 0)
 
 
+def frames_of_bytes(header: Buffer) -> list[int]:
+    """Give the numbers, among all frames, of those that become values of type bytes: these are copied."""
+    found: list[int] = []
+    left: list[Any] = [_unpack(header)]
+    while left:
+        head = left.pop()
+        if type(head) is dict:
+            left += head.values()
+        elif type(head) is list:
+            if len(head) == 2 and head[0] in (Tag.BYTES, Tag.BYTEARRAY) and type(head[1]) is int:
+                found.append(1 + head[1])
+            left += head
+    return found
+
+
 def _tree(value: Any, at: At, frames: Frames, depth: int) -> Any:
     kind = type(value)
     if kind in _PLAIN:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ..errors import BlobError, WireError
-from .blob import OpenedBlob
 from .data_connection import DataConnection
 from .data_frames import WELCOME_BYTES, check_hello, check_welcome, hello, welcome
 from .data_port import GREET_S, Dialling
+from .opened_blob import OpenedBlob
 from .pulls import Pulls
 from .session import Session
 from .stream import Loop, Stream
@@ -70,12 +70,26 @@ class DataPeer:
         self, blob: OpenedBlob, done: Callable[[list[Any]], None], failed: Callable[[BlobError], None]
     ) -> None:
         """Fetch a blob of the peer's; one that is being fetched already goes on as it is."""
-        if not len(self._pulls):
+
+        def whole() -> None:
+            self._pulls.drop(blob.id)
+            done(blob.frames())
+
+        if self._pulls.add(blob, failed):
+            self.need(blob, range(len(blob.plan.chunks)), whole)
+
+    def take_up(self, blob: OpenedBlob, failed: Callable[[BlobError], None]) -> bool:
+        """Take up a blob of which chunks will be needed; False if that was done before."""
+        return self._pulls.add(blob, failed, keep=True)
+
+    def need(self, blob: OpenedBlob, numbers: Sequence[int], done: Callable[[], None]) -> None:
+        """Fetch chunks of a blob that was taken up."""
+        if not self._pulls.busy:
             self._heard_at = time.monotonic()
         if not self._ticking:
             self._ticking = True
             self._io.call_later(TICK_S, self._tick)
-        self._pulls.add(blob, done, failed)
+        self._pulls.need(blob.id, numbers, done)
         self.wake()
         if self._connection is not None:
             self._connection.ask()
@@ -188,7 +202,7 @@ class DataPeer:
 
     def _tick(self) -> None:
         """Look whether what is being fetched comes; goes on while something is."""
-        self._ticking = bool(len(self._pulls)) and not self._closed
+        self._ticking = self._pulls.busy and not self._closed
         if not self._ticking:
             return
         now, connection = time.monotonic(), self._connection

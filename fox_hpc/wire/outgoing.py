@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..call import Call, Fault
+from .late_reply import LateReply
 from .parcel import Parcel
 
 log = logging.getLogger(__name__)
@@ -22,6 +24,7 @@ class Outgoing:
         target: the cell that it is for.
         call: without its arguments, which the parcel has.
         fetching: the blob of the answer, once that is on its way.
+        late: the answer, if it is a late one; the call stays open until that is released.
     """
 
     id: str
@@ -32,6 +35,7 @@ class Outgoing:
     future: Future[Any] = field(default_factory=Future)
     stop_timer: Callable[[], None] | None = None
     fetching: bytes | None = None
+    late: weakref.ref[LateReply] | None = None
 
     def fail(self, fault: Fault) -> None:
         """End it with an error."""
@@ -42,6 +46,9 @@ class Outgoing:
         if self.stop_timer is not None:
             self.stop_timer()
         self.parcel.settled(self.target)
+        late = self.late() if self.late is not None else None
+        if late is not None and error is not None:
+            late.fail(error)
         try:
             if error is not None:
                 self.future.set_exception(error)

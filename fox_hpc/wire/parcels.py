@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from ..errors import BlobError, NotAllowed, WireError
-from .blob import MOST_BYTES, OpenedBlob, Ref, SealedBlob
+from .blob import MOST_BYTES, Ref, SealedBlob
 from .data_frames import hello_id
 from .data_peer import DataPeer
+from .opened_blob import OpenedBlob
 from .parcel import Parcel
 from .session import Session
 from .stream import Loop
@@ -89,6 +90,33 @@ class Parcels:
         Raises:
             WireError: it refers to nothing that can be fetched.
         """
+        peer, blob = self._referred(cell, frames)
+        peer.fetch(blob, done, failed)
+        return blob.id
+
+    def take_up(
+        self,
+        cell: str,
+        frames: Sequence[Any],
+        begun: Callable[[OpenedBlob], None],
+        failed: Callable[[BlobError], None],
+    ) -> bytes:
+        """Like `fetch`, but only of the first frame; `need` gets more of it."""
+        peer, blob = self._referred(cell, frames)
+        if peer.take_up(blob, failed):
+            peer.need(blob, blob.chunks_of([0]), lambda: begun(blob))
+        return blob.id
+
+    def need(self, cell: str, blob: OpenedBlob, numbers: Sequence[int], done: Callable[[], None]) -> None:
+        """Fetch chunks of a blob that was taken up; from any thread."""
+
+        def need() -> None:
+            if cell in self._peers:
+                self._peers[cell].need(blob, numbers, done)
+
+        self._io.call_soon(need)
+
+    def _referred(self, cell: str, frames: Sequence[Any]) -> tuple[DataPeer, OpenedBlob]:
         peer = self._peers.get(cell)
         if peer is None:
             raise NotAllowed(f"{cell} refers to a blob, and shares no session with this end")
@@ -97,9 +125,8 @@ class Parcels:
             ref = _read_ref(frame)
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
             raise WireError(f"{cell} sent a reference that cannot be read: {error}") from error
-        blob = OpenedBlob(ref.id, peer.session.unwrap(ref.key, ref.id), ref.sizes, self._most_bytes)
-        peer.fetch(blob, done, failed)
-        return ref.id
+        key = peer.session.unwrap(ref.key, ref.id)
+        return peer, OpenedBlob(ref.id, key, ref.sizes, self._most_bytes)
 
     def drop(self, cell: str, id: bytes) -> None:
         """Nobody needs a blob any more; from any thread."""

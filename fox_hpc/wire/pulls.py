@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from ..errors import BlobError
-from .blob import OpenedBlob
+from .opened_blob import OpenedBlob
 
 #: So many chunks are asked for before the first of them has come: what is on its way at most.
 WINDOW = 16
@@ -20,15 +19,26 @@ class Pull:
     """One blob on its way.
 
     Args:
-        done: called with its frames when all of them are there.
-        failed: called with the reason when they will not come.
+        failed: called with the reason when it will not come.
+        wanted: chunks that were not asked for yet, the next one last.
+        keep: the holder is to keep it although it may be whole here.
+        goals: sets of chunks that have not come, and what is called when all of a set have.
     """
 
     blob: OpenedBlob
-    done: Callable[[list[Any]], None]
     failed: Callable[[BlobError], None]
-    wanted: list[int]
+    wanted: list[int] = field(default_factory=list)
+    goals: list[tuple[set[int], Callable[[], None]]] = field(default_factory=list)
+    keep: bool = False
     broken: int = 0
+
+    def reached(self, number: int) -> list[Callable[[], None]]:
+        """A chunk is there: give what is to be called for it."""
+        for missing, _ in self.goals:
+            missing.discard(number)
+        ready = [done for missing, done in self.goals if not missing]
+        self.goals = [goal for goal in self.goals if goal[0]]
+        return ready
 
 
 class Pulls:
@@ -45,20 +55,35 @@ class Pulls:
     def __repr__(self) -> str:
         return f"<Pulls {len(self._open)} blobs · {len(self._asked)} chunks asked for>"
 
-    def __len__(self) -> int:
-        return len(self._open)
+    @property
+    def busy(self) -> bool:
+        """True while somebody waits for chunks."""
+        return any(pull.goals for pull in self._open.values())
 
     @property
     def waiting(self) -> bool:
         """True while chunks were asked for that have not come."""
         return bool(self._asked)
 
-    def add(
-        self, blob: OpenedBlob, done: Callable[[list[Any]], None], failed: Callable[[BlobError], None]
-    ) -> None:
-        """Begin to fetch a blob; one that is being fetched already goes on as it is."""
-        if blob.id not in self._open:
-            self._open[blob.id] = Pull(blob, done, failed, blob.missing()[::-1])
+    def add(self, blob: OpenedBlob, failed: Callable[[BlobError], None], *, keep: bool = False) -> bool:
+        """Take a blob up; False if it is being fetched already, which goes on as it is."""
+        if blob.id in self._open:
+            return False
+        self._open[blob.id] = Pull(blob, failed, keep=keep)
+        return True
+
+    def need(self, id: bytes, numbers: Sequence[int], done: Callable[[], None]) -> None:
+        """Fetch some chunks of a blob that was added, in this order, and say when all are there."""
+        pull = self._open.get(id)
+        if pull is None:
+            return
+        missing = [number for number in numbers if not pull.blob.has(number)]
+        if not missing:
+            done()
+            return
+        pull.goals.append((set(missing), done))
+        on_way = {number for blob, number in self._asked if blob == id} | set(pull.wanted)
+        pull.wanted[:0] = [number for number in reversed(missing) if number not in on_way]
 
     def drop(self, id: bytes) -> None:
         """Nobody needs a blob any more; chunks that still come are thrown away."""
@@ -69,7 +94,8 @@ class Pulls:
         """The connection is a new one: what was asked for on the old one will not come."""
         self._asked.clear()
         for pull in self._open.values():
-            pull.wanted = pull.blob.missing()[::-1]
+            left = {number: None for missing, _ in pull.goals for number in sorted(missing)}
+            pull.wanted = [*left][::-1]
 
     def next_wanted(self) -> Iterator[tuple[bytes, int]]:
         """Give the chunks to ask for now, and count them as asked for."""
@@ -110,11 +136,9 @@ class Pulls:
             if pull.broken >= TRIES:
                 self.fail(id, error)
             raise
-        if not pull.blob.complete:
-            return False
-        del self._open[id]
-        pull.done(pull.blob.frames())
-        return True
+        for done in pull.reached(number):
+            done()
+        return pull.blob.complete and not pull.keep
 
     def fail(self, id: bytes, error: BlobError) -> None:
         """A blob cannot be had."""
