@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+from intruder import KINDS, TIMES, Intruder
 
 from fox_hpc.fake import FakeCluster
 from fox_hpc.wire import key_folder
@@ -192,7 +193,8 @@ def test_sites_join_over_ipv6_early_and_late_and_all_end_well(place: Place) -> N
     assert (ready["urls"], ready["sites"]) == ([f"tcp://[::1]:{port}"], ["site-a", "site-b"])
     assert 20000 <= early.wait_for("ready")["port"] <= 40000
     place.wait_for_call("site-a")
-    late = place.join("site-b", f"tcp://[::1]:{port}")
+    # Of several addresses the one that answers is taken.
+    late = place.join("site-b", "tcp://[::1]:1", "--server", f"tcp://[::1]:{port}")
     late.wait_for("ready", run=ready["run"])
     place.go()
     ended = server.wait_for("ended")
@@ -303,6 +305,29 @@ def test_a_revoked_site_is_parted_from_while_the_others_go_on(place: Place, fox:
     assert failures["site-b"].endswith("its key was revoked")
     joined[1].popen.send_signal(signal.SIGTERM)
     assert joined[1].end() == 143
+
+
+def test_who_may_not_is_refused_told_once_and_counted_and_the_run_goes_on(place: Place, fox: Fox) -> None:
+    server = place.serve()
+    ready = server.wait_for("ready")
+    site = place.join("site-a", ready["urls"][0])
+    place.wait_for_call("site-a")
+    kit = key_folder.load_kit(place.folder / "site-b.kit")
+    with Intruder(ready["urls"][0], ready["run"], kit) as intruder:
+        intruder.come_without_a_listed_key()
+        intruder.come_without_curve()
+        intruder.come_as_another()
+        intruder.join_and_lie()
+    assert fox("keys", "revoke", place.keys, "site-b").returncode == 0
+    server.wait_for("site", site="site-b", state="LOST")
+    place.go()
+    ended = server.wait_for("ended")
+
+    assert (server.end(), site.end(), ended["state"]) == (0, 0, "DONE")
+    assert ended["result"][1][0] == {"site-a": "site-a"}
+    assert ended["refused"] == {**dict.fromkeys(KINDS, TIMES), "another version": 1}
+    # Three keys that nobody has listed are three strangers; all else is told once.
+    assert server.logged("refused: ") == len(KINDS) + TIMES
 
 
 def test_a_key_that_is_not_on_the_list_yet_comes_in_when_it_is(place: Place) -> None:
