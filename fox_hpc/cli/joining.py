@@ -102,6 +102,8 @@ class Joining:
             if self.stop.count:
                 relay.stop()
             relay.run()
+            if relay.ended != "over":
+                relay.leave()
             return relay.ended
         finally:
             self.stop.on_signal = None

@@ -174,6 +174,8 @@ def take_up(site: str, last: LastAttempt | None, now: float) -> SiteJob:
     """Give the job of a site as an earlier relay of its run has left it, None if that has left nothing."""
     if last is None:
         return SiteJob(site)
+    if last.what == "left":
+        return SiteJob(site, last.attempt + 1)
     job = SiteJob(site, last.attempt)
     if last.what == "submitting":
         job.doubt = Doubt(last.job_name, "its relay was killed while it submitted", now)

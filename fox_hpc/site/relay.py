@@ -110,6 +110,12 @@ class FoxExecutor:
         self.keeper.run()
         self.io.close()
 
+    def leave(self) -> None:
+        """Note that sites whose jobs have ended may come back to this run, in another attempt."""
+        for site, job in self.keeper.jobs.items():
+            if job.ended and job.job_id:
+                self._record.add("left", site, job.attempt)
+
     def stop(self, why: str = "asked") -> None:
         """End: cancel every job that has not ended; callable from a signal handler and any thread."""
         self.ended = self.ended or why

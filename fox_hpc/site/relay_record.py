@@ -13,7 +13,10 @@ import msgspec
 
 
 class Fact(msgspec.Struct, omit_defaults=True):
-    """One line: `what` is submitting, submitted, ready, refused, ended, or listening (on `port`)."""
+    """One line: `what` is submitting, submitted, ready, refused, ended, listening (on `port`), or left.
+
+    A site has left a run whose end it did not wait for: the next relay begins with another attempt.
+    """
 
     what: str
     site: str
@@ -90,6 +93,8 @@ class RelayRecord:
                 last[fact.site] = LastAttempt(fact.attempt, fact.what, job_name=fact.job_name)
             elif fact.what == "ready":
                 last[fact.site].was_ready = True
+            elif fact.what == "left":
+                last[fact.site].what = fact.what
             elif fact.what in ("submitted", "refused", "ended"):
                 one = last[fact.site]
                 one.what, one.state = fact.what, fact.state
@@ -103,7 +108,7 @@ class RelayRecord:
             key = (fact.site, fact.attempt)
             if fact.what == "submitting":
                 names[key] = fact.job_name
-            elif fact.what != "listening":
+            elif fact.what not in ("listening", "left"):
                 names.pop(key, None)
         return list(names.values())
 

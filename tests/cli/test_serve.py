@@ -19,6 +19,11 @@ import psutil
 import pytest
 from intruder import KINDS, TIMES, Intruder
 
+from fox_hpc import FoxRecipe
+from fox_hpc import fox as fox_api
+from fox_hpc.cli.joining import urls_of
+from fox_hpc.envs.serve import ServeEnv, read_bind
+from fox_hpc.errors import RecipeError
 from fox_hpc.fake import FakeCluster
 from fox_hpc.wire import key_folder
 
@@ -64,7 +69,7 @@ class Process:
     def __init__(self, popen: subprocess.Popen[str]) -> None:
         self.popen, self.lines = popen, []
         self._news: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._errors: list[str] = []
+        self.errors: list[str] = []
         for target in (self._read, self._drain):
             threading.Thread(target=target, daemon=True).start()
 
@@ -78,7 +83,7 @@ class Process:
 
     def _drain(self) -> None:
         assert self.popen.stderr is not None
-        self._errors.extend(self.popen.stderr)
+        self.errors.extend(self.popen.stderr)
 
     def wait_for(self, event: str, **fields: Any) -> dict[str, Any]:
         """Wait for an event with these fields that has not been waited for."""
@@ -88,7 +93,7 @@ class Process:
                 line = self._news.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 line = None
-            assert line is not None, f"no {event} {fields} came; {self.lines[-8:]} {self._errors}"
+            assert line is not None, f"no {event} {fields} came; {self.lines[-8:]} {self.errors}"
             self.lines.append(line)
             if line["event"] == event and all(line.get(name) == value for name, value in fields.items()):
                 return line
@@ -228,24 +233,6 @@ def test_a_link_that_breaks_in_a_tunnel_is_taken_up_again(
     assert ended["sites"]["site-a"]["attempts"] == 1
 
 
-def test_a_join_without_a_scheduler_that_was_killed_is_followed_by_another_one(place: Place) -> None:
-    server = place.serve("tcp://127.0.0.1:0", "--sites", "site-a")
-    url = server.wait_for("ready")["urls"][0]
-    first = place.join("site-a", url)
-    first.wait_for("ready")
-    place.wait_for_call("site-a")
-    first.popen.send_signal(signal.SIGKILL)
-    first.popen.wait(10)
-    second = place.join("site-a", url)
-    second.wait_for("ready")
-    place.go()
-    ended = server.wait_for("ended")
-
-    assert (server.end(), second.end(), ended["state"]) == (0, 0, "DONE")
-    # Without a scheduler a job ends with its relay: the open call went to the next attempt.
-    assert ended["sites"]["site-a"]["attempts"] == 2
-
-
 def test_a_join_that_was_killed_leaves_its_job_to_the_next_one(place: Place) -> None:
     server = place.serve("tcp://127.0.0.1:0", "--sites", "site-a")
     url = server.wait_for("ready")["urls"][0]
@@ -265,6 +252,25 @@ def test_a_join_that_was_killed_leaves_its_job_to_the_next_one(place: Place) -> 
         assert (server.end(), second.end(), ended["state"]) == (0, 0, "DONE")
     assert ended["result"] == [[{"site-a": "site-a"}, {}]] * 2
     assert ended["sites"]["site-a"]["attempts"] == 1
+
+
+def test_a_site_that_has_left_comes_back_with_another_attempt(place: Place) -> None:
+    server = place.serve()
+    url = server.wait_for("ready")["urls"][0]
+    stays, leaves = (place.join(site, url) for site in BOTH)
+    for site in BOTH:
+        place.wait_for_call(site)
+    server.wait_for("site", site="site-b", ready=True)
+    leaves.popen.send_signal(signal.SIGTERM)
+    assert leaves.end() == 143
+    server.wait_for("site", site="site-b", ready=False)
+    returned = place.join("site-b", url)
+    server.wait_for("site", site="site-b", ready=True, attempt=2)
+    place.go()
+    ended = server.wait_for("ended")
+
+    assert [server.end(), stays.end(), returned.end()] == [0, 0, 0]
+    assert [list(round) for round, _ in ended["result"]] == [["site-a"], ["site-a", "site-b"]]
 
 
 def test_a_server_that_was_killed_begins_anew_and_its_sites_come_back(place: Place) -> None:
@@ -330,28 +336,16 @@ def test_who_may_not_is_refused_told_once_and_counted_and_the_run_goes_on(place:
     assert server.logged("refused: ") == len(KINDS) + TIMES
 
 
-def test_a_key_that_is_not_on_the_list_yet_comes_in_when_it_is(place: Place) -> None:
-    key_folder.revoke_site(place.keys, "site-a")
-    kit = key_folder.add_site(place.keys, "site-a", again=True)
-    listed = (place.keys / "allowed.json").read_bytes()
-    key_folder.revoke_site(place.keys, "site-a")
-    key_folder.save_kit(place.folder / "site-a.kit", kit)
+def test_a_site_that_this_run_leaves_out_is_told_so_in_plain_words(place: Place) -> None:
     server = place.serve("tcp://127.0.0.1:0", "--sites", "site-b")
     url = server.wait_for("ready")["urls"][0]
     site = place.join("site-a", url)
-    wait_for(lambda: site.popen.poll() is None)
-    other = place.join("site-b", url)
-    other.wait_for("ready")
-    (place.keys / "allowed.json").write_bytes(listed)
-    # Let in by its key, and told in plain words that this run is not its own.
-    assert site.end() == 4
-    assert "site-a.app does not serve site-a in this run, which has site-b" in "".join(site._errors)
-    place.go()
-    ended = server.wait_for("ended")
 
-    assert (server.end(), other.end()) == (0, 0)
-    assert ended["refused"]["unlisted key"] >= 1
-    assert ended["refused"]["name of another"] == 1
+    assert site.end() == 4
+    assert "site-a.app does not serve site-a in this run, which has site-b" in "".join(site.errors)
+    server.popen.send_signal(signal.SIGTERM)
+    assert server.end() == 143
+    assert server.lines[-1]["refused"] == {"name of another": 1}
 
 
 def test_signals_cancel_the_jobs_on_both_sides(place: Place) -> None:
@@ -380,43 +374,12 @@ def _words(process: psutil.Process) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        (("serve", "stepwise.py", "--bind", "here", "--keys", "keys"), 2, "'here' is nothing to listen at"),
         (("serve", "stepwise.py", "--bind", "tcp://*:0", "--keys", "none"), 4, "no keys at none/server.json"),
-        (
-            ("serve", "stepwise.py", "--bind", "tcp://*:0", "--keys", "keys", "--sites", "site-x"),
-            2,
-            "site-x is not on the allow-list, which has site-a, site-b",
-        ),
-        (
-            ("serve", "stepwise.py", "--bind", "tcp://*:0", "--keys", "keys", "--sites", "3"),
-            2,
-            "3 sites are wanted, but the allow-list has site-a, site-b",
-        ),
         (("join", "--kit", "site-a.kit", "--recipe", "stepwise.py"), 2, "nobody says where the server is"),
         (
-            ("join", "--kit", "site-a.kit", "--recipe", "stepwise.py", "--server", "host:1"),
-            2,
-            "'host:1' is no address of a server",
-        ),
-        (
-            ("join", "--kit", "keys/server.json", "--recipe", "stepwise.py", "--server", "tcp://h:1"),
+            ("join", "--kit", "keys/server.json", "--recipe", "stepwise.py"),
             4,
             "keys/server.json holds no keys",
-        ),
-        (
-            (
-                "join",
-                "--kit",
-                "site-a.kit",
-                "--recipe",
-                "x.py",
-                "--server",
-                "tcp://h:1",
-                "--port-range",
-                "9-1",
-            ),
-            2,
-            "--port-range='9-1': a range of ports is right, '20000-20010'",
         ),
     ],
 )
@@ -429,6 +392,42 @@ def test_what_cannot_be_right_is_said(
     assert sentence in done.stderr
 
 
+@pytest.mark.parametrize("sites", [["site-x"], 3])
+def test_sites_that_are_not_on_the_list_cannot_be_waited_for(place: Place, sites: Any) -> None:
+    wanted = "site-x is not on the allow-list" if isinstance(sites, list) else "3 sites are wanted, but"
+    recipe = FoxRecipe("r", 1, ServerApp(), ClientApp())
+    with pytest.raises(RecipeError, match=rf"{wanted}.*site-a, site-b"):
+        ServeEnv("tcp://127.0.0.1:0", place.keys, sites, place.folder / "runs").deploy(recipe)
+    assert not (place.folder / "runs").exists()
+
+
+def test_addresses_are_read_and_wrong_ones_refused(place: Place) -> None:
+    assert read_bind("tcp://*:8555") == ("*", 8555)
+    assert read_bind("tcp://[::]:*") == ("::", 0)
+    for wrong in ("here", "tcp://*", "tcp://*:99999", "tcp://::1:80", "http://*:80"):
+        with pytest.raises(RecipeError, match="is nothing to listen at"):
+            read_bind(wrong)
+    kit = key_folder.load_kit(place.folder / "site-a.kit")
+    assert urls_of(["tcp://h:1", "tcp://[::1]:2"], kit) == ("tcp://h:1", "tcp://[::1]:2")
+    for wrong in ("host:1", "tcp://h", "tcp://::1:2"):
+        with pytest.raises(RecipeError, match="is no address of a server"):
+            urls_of([wrong], kit)
+
+
+class ServerApp:
+    """A server that is never run."""
+
+    @fox_api.algo
+    def run(self) -> None: ...
+
+
+class ClientApp:
+    """A client that is never run."""
+
+    @fox_api.collab
+    def work(self) -> None: ...
+
+
 def test_a_site_with_another_recipe_says_so_and_leaves(place: Place) -> None:
     server = place.serve("tcp://127.0.0.1:0", "--sites", "site-a")
     url = server.wait_for("ready")["urls"][0]
@@ -436,7 +435,7 @@ def test_a_site_with_another_recipe_says_so_and_leaves(place: Place) -> None:
     site = place.join("site-a", url)
 
     assert site.end() == 2
-    assert "has job_name 'other', but the server runs 'stepwise'" in "".join(site._errors)
+    assert "has job_name 'other', but the server runs 'stepwise'" in "".join(site.errors)
     server.popen.send_signal(signal.SIGTERM)
     assert server.end() == 143
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+from fox_hpc.site.jobs import take_up
 from fox_hpc.site.relay_record import RelayRecord
 
 
@@ -36,3 +39,13 @@ def test_a_submission_whose_outcome_is_unknown_is_remembered_by_its_name(tmp_pat
 
     assert record.open_names() == ["run-site-3-1"]
     assert record.open_jobs() == ["1"]
+
+
+def test_a_site_that_has_left_begins_with_another_attempt(tmp_path: Path):
+    record = RelayRecord(tmp_path)
+    for what in ("submitting", "submitted", "ended", "left"):
+        record.add(what, "site-1", 2, job_id="7", state="CANCELLED" if what == "ended" else "")
+    job = take_up("site-1", record.last_attempts()["site-1"], now=0.0)
+
+    assert (job.attempt, job.state) == (3, "NEW")
+    assert (record.open_jobs(), record.open_names()) == ([], [])
