@@ -1,7 +1,7 @@
-"""A forwarder of TCP, as `ssh -L` or `ssh -R` is one: `python forwarder.py LISTEN_PORT HOST PORT`.
+"""A forwarder of TCP, as `ssh -L` or `ssh -R` is one: `python forwarder.py HERE THERE PORT...`.
 
-Prints the port that it listens on. `cut` on its stdin breaks all connections, `pause` takes no new ones until
-`go`.
+Listens on HERE at each port and leads to the same one of THERE; prints `up` when it does. `cut` on its stdin
+breaks all connections, `pause` takes no new ones until `go`.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ def listen(server: socket.socket, host: str, port: int) -> None:
 
 
 def main() -> None:
-    port, host, far_port = sys.argv[1:]
-    server = socket.create_server(("127.0.0.1", int(port)))
+    here, there, *ports = sys.argv[1:]
     _may.set()
-    threading.Thread(target=listen, args=(server, host, int(far_port)), daemon=True).start()
-    print(server.getsockname()[1], flush=True)
+    for port in map(int, ports):
+        server = socket.create_server((here, port))
+        threading.Thread(target=listen, args=(server, there, port), daemon=True).start()
+    print("up", flush=True)
     for line in sys.stdin:
         if line.strip() in ("cut", "pause"):
             (_may.clear if line.strip() == "pause" else _may.set)()
