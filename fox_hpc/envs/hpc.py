@@ -111,9 +111,15 @@ class HpcEnv(ExecEnv):
 
         Raises:
             RecipeError: the site's job cannot be rendered for its scheduler.
-            SchedulerError: the scheduler that was asked for is not on PATH.
+            SchedulerError: the scheduler that was asked for is not on PATH, or none is and nobody asked for
+                a fake.
         """
         scheduler = self._choose(recipe)
+        if scheduler not in REAL and self._wanted(recipe) == "auto":
+            raise SchedulerError(
+                "no scheduler answers here: this is no login node of a cluster; scheduler='local' or "
+                "'fake-slurm' would run the site's share on this machine"
+            )
         spec = self._spec(recipe, scheduler, run, folder, sites)
         spec = msgspec.structs.replace(
             spec, sites=(spec.site(site),), all_sites=tuple(sites), min_clients=min_clients

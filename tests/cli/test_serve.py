@@ -20,11 +20,11 @@ import psutil
 import pytest
 from intruder import KINDS, TIMES, Intruder
 
-from fox_hpc import FoxRecipe
+from fox_hpc import FoxRecipe, HpcEnv
 from fox_hpc import fox as fox_api
 from fox_hpc.cli.joining import urls_of
 from fox_hpc.envs.serve import ServeEnv, read_bind
-from fox_hpc.errors import RecipeError
+from fox_hpc.errors import RecipeError, SchedulerError
 from fox_hpc.fake import FakeCluster
 from fox_hpc.wire import key_folder
 
@@ -416,6 +416,19 @@ def test_sites_that_are_not_on_the_list_cannot_be_waited_for(place: Place, sites
     with pytest.raises(RecipeError, match=rf"{wanted}.*site-a, site-b"):
         ServeEnv("tcp://127.0.0.1:0", place.keys, sites, place.folder / "runs").deploy(recipe)
     assert not (place.folder / "runs").exists()
+
+
+def test_a_fake_scheduler_is_not_taken_for_a_clusters_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    recipe = FoxRecipe("r", 1, ServerApp(), ClientApp())
+    run = {"run": "r-1", "sites": ("site-a", "site-b"), "min_clients": 1, "folder": str(tmp_path)}
+    with pytest.raises(SchedulerError, match="no scheduler answers here"):
+        HpcEnv().share(recipe, "site-a", **run)
+    spec = HpcEnv(scheduler="fake-slurm").share(recipe, "site-b", **run)
+
+    assert ([site.name for site in spec.sites], spec.names) == (["site-b"], ("site-a", "site-b"))
 
 
 def test_addresses_are_read_and_wrong_ones_refused(place: Place) -> None:
