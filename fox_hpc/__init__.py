@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .envs.poc import PocEnv
     from .envs.sim import FoxSimulator, SimBackend, SimEnv
     from .errors import (
+        AnswerRenewed,
+        BlobError,
         CallCancelled,
         CallError,
         CallTimeout,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     )
     from .hpc.resources import HpcConfig
     from .hpc.submitit_plugin import LsfExecutor, PbsExecutor
+    from .late import Late
     from .model import FLModel
     from .recipe import FoxRecipe
     from .server.controller import FoxController
@@ -80,6 +83,8 @@ _HOMES = {
     "envs.poc": ("PocEnv",),
     "envs.sim": ("FoxSimulator", "SimBackend", "SimEnv"),
     "errors": (
+        "AnswerRenewed",
+        "BlobError",
         "CallCancelled",
         "CallError",
         "CallTimeout",
@@ -104,6 +109,7 @@ _HOMES = {
     ),
     "hpc.resources": ("HpcConfig",),
     "hpc.submitit_plugin": ("LsfExecutor", "PbsExecutor"),
+    "late": ("Late",),
     "model": ("FLModel",),
     "recipe": ("FoxRecipe",),
     "server.controller": ("FoxController",),
@@ -118,8 +124,10 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AnswerRenewed",
     "App",
     "Backend",
+    "BlobError",
     "CallCancelled",
     "CallError",
     "CallOption",
@@ -141,6 +149,7 @@ __all__ = [
     "HpcConfig",
     "HpcEnv",
     "HpcWorkerAdapter",
+    "Late",
     "LinkClosed",
     "LsfExecutor",
     "LsfLauncher",

@@ -23,7 +23,7 @@ from ..api.context import SERVER, Context
 from ..call import Call, Fault, Pending, Reply, new_call_id
 from ..late import Here
 from ..tracking.writer import flush_all
-from ..wire.cell import read_call, read_reply, write_call, write_reply
+from ..wire.call_codec import read_call, read_reply, write_call, write_reply
 
 log = logging.getLogger(__name__)
 
