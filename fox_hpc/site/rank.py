@@ -152,10 +152,17 @@ class Rank:
         up.ready(self.ranks.world_size)
         wait_until(lambda: bool(up.cell.running()), 5.0)
         say(f"rank {fault.rank} on {fault.host} failed, this job ends:\n{fault.traceback or fault.message}")
+        self.leave_if_one_is_lost()
         for incoming in up.cell.running():
             up.cell.reply(incoming, Reply(fault=fault))
         up.flush()
         os._exit(EXIT_RANKS)
+
+    def leave_if_one_is_lost(self) -> None:
+        """End this process without an answer if another rank is gone: how the job ends says why."""
+        if self.lead is not None and self.lead.lost_one():
+            say("another rank is gone: this job ends")
+            os._exit(EXIT_RANKS)
 
     def part(self, up: Uplink) -> None:
         """Leave, once every answer has arrived and the other ranks are done."""

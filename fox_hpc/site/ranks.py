@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 HISTORY_BYTES = 64 * 2**20
 #: At the end, rank 0 waits this long for the others.
 PART_S = 30.0
+#: The end of a process is heard of within this time by those that it has a connection with.
+HEARD_S = 0.5
 #: All ranks of a job are there, or the job cannot start.
 GATHER_S = 300.0
 #: Names that no `@fox.collab` function can have.
@@ -92,6 +94,7 @@ class RankLead:
         self._asked: list[Incoming] = []
         self._joined: set[str] = set()
         self._left: set[str] = set()
+        self._gone: set[str] = set()
         self._all_joined = threading.Event()
         self._lock = threading.Lock()
         self._link = io.listen(self, keys, {site: keys.public})
@@ -137,6 +140,16 @@ class RankLead:
 
     def peer_changed(self, link: Link, peer: str, up: bool) -> None:
         """See Handler; what started the ranks ends the job when one of them dies."""
+        (self._gone.discard if up else self._gone.add)(peer)
+
+    def lost_one(self) -> bool:
+        """Tell whether a rank's process is gone, within a moment in which that may yet be heard.
+
+        Then what other ranks raise is what their collectives make of it, and tells nothing of its cause: a
+        scheduler may be ending the job, or a node may have died.
+        """
+        wait_until(lambda: bool(self._gone - self._left), HEARD_S)
+        return bool(self._gone - self._left)
 
     # ModelShare of the Client API.
 

@@ -53,7 +53,10 @@ def _serve(rank: Rank, up: Uplink, api: FoxClientAPI) -> None:
 
 
 def _serve_one(rank: Rank, up: Uplink, incoming: Incoming) -> None:
-    up.cell.reply(incoming, rank.run_here(incoming.call, incoming))
+    reply = rank.run_here(incoming.call, incoming)
+    if reply.fault is not None:
+        rank.leave_if_one_is_lost()
+    up.cell.reply(incoming, reply)
 
 
 def _failed(rank: Rank, fault: Fault) -> None:

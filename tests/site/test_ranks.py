@@ -80,3 +80,9 @@ def test_an_init_that_fails_on_one_rank_fails_the_first_call_with_that(execute: 
     type_name, message, rank, *_ = execute(collab_recipe("enter_badly")).result(60)
 
     assert (type_name, message, rank) == ("ValueError", "no data on rank 1", 1)
+
+
+def test_a_rank_that_is_killed_is_the_cause_and_not_what_the_others_raise_of_it(execute: Any) -> None:
+    run = execute(script_recipe("one_round", "script_one_rank_dies"))
+
+    assert run.result(60)[:2] == ("SiteLost", "FAILED")
