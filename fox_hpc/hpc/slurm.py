@@ -271,6 +271,10 @@ def _job(job_id: str, row: dict[str, str]) -> JobInfo | None:
     state = STATES.get(raw.split(" ", 1)[0])
     if state is None:
         return None
+    if raw == "COMPLETING" and row["reason"] == "NodeDown":
+        # It will be NODE_FAIL once its other nodes have ended its processes, which may take KillWait and
+        # more; a driver that is one of them leaves other words before. A job that is requeued has no reason.
+        state = "LOST"
     code = 0 if state == "DONE" else None
     if state == "FAILED" and re.fullmatch(r"\d+:\d+", row.get("exit", "")):
         code = _exit_code(*row["exit"].split(":"))

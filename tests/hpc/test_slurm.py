@@ -90,6 +90,16 @@ def test_a_failed_squeue_says_nothing(recorded: Recorded, recording: str) -> Non
     assert reading.problem == f"squeue exited with 1: {answer.stderr}"
 
 
+def test_a_job_whose_node_is_down_is_lost_before_its_other_nodes_have_ended_it() -> None:
+    # As a Slurm 22.05 wrote it: the first will not come back, the second is on its way into the queue.
+    rows = "56564999|COMPLETING|node2|NodeDown\n56565000|COMPLETING|node2|None\n"
+    query = queue_query(["56564999", "56565000"])
+
+    jobs = query.read(Answer(query.command, 0, rows, "")).jobs
+
+    assert [jobs[job_id].state for job_id in jobs] == ["LOST", "RUNNING"]
+
+
 def test_a_line_that_is_no_job_is_a_problem_but_hides_no_job() -> None:
     answer = Answer(("squeue",), 0, "Maintenance today!\n17|RUNNING|node1|None\n", "")
 
