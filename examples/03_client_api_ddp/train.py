@@ -21,8 +21,6 @@ rank = dist.get_rank() if dist.is_initialized() else 0
 world_size = dist.get_world_size() if dist.is_initialized() else 1
 
 images, labels = map(torch.from_numpy, site_share(flare.get_site_name(), SITES))
-net = make_net()
-model = DistributedDataParallel(net) if world_size > 1 else net
 writer = SummaryWriter()
 
 while True:
@@ -32,7 +30,11 @@ while True:
     if not state:
         break
     number = received.current_round if rank == 0 else 0
+    # Made anew in each round: DDP adds gradients up in another order once it has seen a step, and a
+    # round is to give the same weights, bit for bit, also as the first of a job that takes over.
+    net = make_net()
     net.load_state_dict(state)
+    model = DistributedDataParallel(net) if world_size > 1 else net
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     order = torch.Generator().manual_seed(0)
     for _ in range(EPOCHS):
