@@ -10,8 +10,10 @@ from ranked import collab_recipe, script_recipe
 
 from fox_hpc import FoxRecipe, HpcEnv, Run
 
+ON_SLURM = pytest.param("slurm", marks=[pytest.mark.cluster, pytest.mark.again])
 
-@pytest.fixture(params=["fake-slurm", pytest.param("slurm", marks=pytest.mark.cluster)])
+
+@pytest.fixture(params=["fake-slurm", ON_SLURM])
 def execute(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     def run(recipe: FoxRecipe) -> Run:
         fake = {"nodes": 2} if request.param == "fake-slurm" else None
