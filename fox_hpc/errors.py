@@ -17,6 +17,8 @@ FoxError
 │   ├── CodecError               a value cannot be encoded or a frame cannot be decoded
 │   ├── LinkClosed               the other end is gone
 │   ├── NotAllowed               this key may not say that
+│   ├── BlobError                the bytes of a call or an answer cannot be had
+│   │   └── PeerGone             … because who held them has gone for good
 │   └── VersionMismatch          the two ends speak different versions
 └── SchedulerError               a scheduler's command failed
     ├── SubmitError              … while submitting
@@ -191,6 +193,10 @@ class BlobError(WireError):
 
 class AnswerRenewed(WireError):
     """An answer that was being read comes from a new attempt of its site now: read it from the beginning."""
+
+
+class PeerGone(BlobError):
+    """Whoever held the bytes has gone for good: they came from an earlier attempt of its site."""
 
 
 class VersionMismatch(WireError):

@@ -78,6 +78,8 @@ class Uplink:
         elif head.kind == "data":
             self._parcels.dial("server", (host_of(link.url), int(head.id)))
         elif head.kind == "welcome":
+            # What was said while the relay's door was shut stayed there, even that this site is ready.
+            self._ask_for_lease()
             self._say_again()
         else:
             self.cell.deliver(head, frames[1:])
@@ -90,9 +92,12 @@ class Uplink:
         if not up:
             self._call_off = self._io.call_later(self._lease_s, self._lease_over)
         else:
-            if self._ready is not None:
-                self.link.send("", self._ready)
+            self._ask_for_lease()
             self._say_again()
+
+    def _ask_for_lease(self) -> None:
+        if self._ready is not None:
+            self.link.send("", self._ready)
 
     def _say_again(self) -> None:
         """The way to the server was broken and is whole again: send once more what it may have lost."""

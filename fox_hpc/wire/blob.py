@@ -15,6 +15,7 @@ Sources: AES-GCM, NIST SP 800-38D; one key per blob bounds its use far below the
 from __future__ import annotations
 
 import itertools
+import logging
 import mmap
 import os
 import struct
@@ -26,6 +27,8 @@ import msgspec
 
 from ..errors import BlobError
 from ..late import LATE_BYTES
+
+log = logging.getLogger(__name__)
 
 #: What is bigger than this travels by reference.
 BIG_BYTES = LATE_BYTES
@@ -143,13 +146,14 @@ class SealedBlob:
 
     def seal(self) -> None:
         """Seal every chunk, in order; receivers may take those that are ready meanwhile."""
-        sealed = self._sealed
+        # Held here: it may be closed meanwhile, by an end of its calls on another thread.
+        frames, sealed = self._frames, self._sealed
         try:
             for number, chunk in enumerate(self.plan.chunks):
-                if sealed is None:
+                if self._closed or sealed is None:
                     return
                 start = self._starts[number]
-                tag = self._seal_into(number, sealed[start : start + chunk.size])
+                tag = self._seal_into(number, sealed[start : start + chunk.size], frames)
                 with self._grown:
                     self._tags.append(tag)
                     self._grown.notify_all()
@@ -188,31 +192,35 @@ class SealedBlob:
         return self._seal_again(number, size)
 
     def _seal_again(self, number: int, size: int) -> tuple[memoryview, bytes]:
-        if not self._frames:
+        frames = self._frames
+        if not frames:
             raise BlobError(f"{self!r} is not held any more")
         place = memoryview(bytearray(size))
-        if self._seal_into(number, place) != self._tags[number]:
-            raise BlobError(
+        if self._seal_into(number, place, frames) != self._tags[number]:
+            words = (
                 "the arguments of an open call were changed, and a site needs them again: leave arrays as "
                 "they are until every site has answered"
             )
+            # The site is told no more than that it cannot have them.
+            log.warning("%s", words)
+            raise BlobError(words)
         return place, self._tags[number]
 
-    def _seal_into(self, number: int, place: memoryview) -> bytes:
+    def _seal_into(self, number: int, place: memoryview, frames: Sequence[memoryview]) -> bytes:
         sealer = cipher(self.key, number).encryptor()
         sealer.authenticate_additional_data(self.plan.bound_to(self.id, number))
-        sealer.update_into(self._plain(self.plan.chunks[number]), place)
+        sealer.update_into(self._plain(self.plan.chunks[number], frames), place)
         sealer.finalize()
         return bytes(sealer.tag)
 
-    def _plain(self, chunk: Chunk) -> Any:
+    def _plain(self, chunk: Chunk, frames: Sequence[memoryview]) -> Any:
         numbers = self.plan.lying_in[chunk.region]
         if self.plan.sizes[numbers[0]] >= BIG_BYTES:
-            return self._frames[numbers[0]][chunk.start : chunk.start + chunk.size]
+            return frames[numbers[0]][chunk.start : chunk.start + chunk.size]
         parts = bytearray(chunk.size)
         for number in numbers:
             start = self.plan.places[number][1]
-            parts[start : start + self.plan.sizes[number]] = self._frames[number]
+            parts[start : start + self.plan.sizes[number]] = frames[number]
         return parts
 
 

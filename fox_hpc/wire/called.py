@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from ..call import Fault, Reply
-from ..errors import CodecError, WireError
+from ..errors import BlobError, CodecError, WireError
 from .answers import Answer, Answers, Arrivals, Incoming
 from .call_codec import read_call, write_reply
 from .envelope import Envelope
+from .parcel import Parcel
 from .parcels import Parcels
 from .sender import Post, Sender
 
@@ -85,8 +86,7 @@ class Called(Sender):
 
     def reply_encoded(self, incoming: Incoming, payload: list[Any]) -> None:
         """Like `reply`, with the frames that `write_reply` made."""
-        parcel = self._pack(payload, [incoming.origin])
-        parcel.snapshot()
+        parcel = self._snapshot(payload, incoming.origin)
         answer = Answer(incoming.id, incoming.origin, parcel)
         # Whoever ran the call may hold on to it until the next one comes: not to its arguments.
         incoming.call, incoming.frames = replace(incoming.call, args=(), kwargs={}), []
@@ -94,6 +94,15 @@ class Called(Sender):
             self._send_parcel("reply", answer.id, answer.target, parcel)
         else:
             parcel.close()
+
+    def _snapshot(self, payload: list[Any], target: str) -> Parcel:
+        try:
+            parcel = self._pack(payload, [target])
+            parcel.snapshot()
+        except BlobError as error:
+            parcel = self._pack(write_reply(Reply(fault=Fault.from_exception(error))), [target])
+            parcel.snapshot()
+        return parcel
 
     def resend_kept(self) -> None:
         """Send the answers again that nobody acknowledged; after a link came back."""

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..call import Call, Fault, Pending, Reply, new_call_id
-from ..errors import CodecError, WireError
+from ..errors import CodecError, PeerGone, WireError
 from ..late import LATE_BYTES, Here
 from . import codec
 from .answers import Incoming
@@ -279,6 +279,9 @@ class Cell(Called):
         return late
 
     def _unanswered(self, head: Envelope, why: WireError) -> None:
+        if isinstance(why, PeerGone):
+            # The call stays open: the site's next attempt gets it, or the site is lost and the call with it.
+            return
         out = self._pop(head.id)
         self._say("ack", head.id, head.origin)
         if out is not None:

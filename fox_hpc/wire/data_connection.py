@@ -16,6 +16,9 @@ from .stream import Stream
 
 log = logging.getLogger(__name__)
 
+#: So many chunks may be asked for and not sent; nobody asks for as many.
+MOST_ASKED = 4096
+
 
 class Shelf(Protocol):
     """Where the chunks are that the other end may ask for."""
@@ -55,23 +58,42 @@ class DataConnection:
         self._stream: Stream | None = None
         self._header = bytearray(HEADER_BYTES)
         self._asked_of_us: deque[tuple[bytes, int]] = deque()
+        self._spoken = 0
 
     @property
     def heard(self) -> int:
         """Bytes that have come; by them a connection on which nothing comes is found."""
         return self._stream.heard if self._stream is not None else 0
 
+    @property
+    def came(self) -> int:
+        """Of these, those of chunks."""
+        return self.heard - self._spoken
+
+    @property
+    def closed(self) -> bool:
+        """True once it has ended."""
+        return self._stream is not None and self._stream.closed
+
     def start(self, stream: Stream) -> None:
         """Use this stream from its next byte on."""
-        self._stream = stream
+        self._stream, self._spoken = stream, stream.heard
         stream.lost, stream.refill = self._lost, self.refill
         self._next_header()
         if self._dialled:
-            self._say(Header(Kind.OPEN))
+            # Opened first: should the connection break with the first word, the loss of an open one is told.
             self._opened(self)
+            self._say(Header(Kind.OPEN))
+            self.ask()
+
+    def ping(self) -> None:
+        """Ask whether the other end is there; it says something."""
+        self._say(Header(Kind.PING))
 
     def ask(self) -> None:
         """Ask for what is wanted, as far as the window allows."""
+        if self.closed:
+            return
         for id, number in self._pulls.next_wanted():
             self._say(Header(Kind.WANT, number, 0, id))
 
@@ -102,9 +124,9 @@ class DataConnection:
         self._stream.expect(memoryview(self._header), self._take_header)
 
     def _take_header(self) -> None:
+        self._spoken += HEADER_BYTES
         try:
-            header = self._reader.header(bytes(self._header))
-            self._take(header)
+            self._take(self._reader.header(bytes(self._header)))
         except WireError as error:
             self._break(error)
 
@@ -119,14 +141,20 @@ class DataConnection:
             return
         self._next_header()
         if header.kind is Kind.OPEN:
-            self._opened(self)
+            if not self._dialled:
+                self._opened(self)
+                self.ask()
+        elif header.kind is Kind.PING:
+            self._say(Header(Kind.PONG))
         elif header.kind is Kind.WANT:
+            if len(self._asked_of_us) >= MOST_ASKED:
+                raise WireError(f"more than {MOST_ASKED} chunks are asked for at once")
             self._asked_of_us.append((header.blob, header.number))
             if self._stream is not None and not self._stream.busy:
                 self.refill()
         elif header.kind is Kind.GOT:
             self._shelf.got(header.blob)
-        else:
+        elif header.kind is Kind.GONE:
             self._pulls.fail(header.blob, BlobError("the other end does not hold these bytes any more"))
 
     def _take_chunk(self, header: Header) -> None:
@@ -134,6 +162,8 @@ class DataConnection:
         if place is not None and place.nbytes != header.size:
             raise WireError(f"a chunk of {header.size} bytes came where {place.nbytes} are right")
         assert self._stream is not None
+        if not header.size:
+            raise WireError("a chunk without bytes came")
         self._stream.expect(
             place if place is not None else memoryview(bytearray(header.size)),
             lambda: self._chunk_arrived(header),
@@ -142,10 +172,10 @@ class DataConnection:
     def _chunk_arrived(self, header: Header) -> None:
         self._next_header()
         try:
-            whole = self._pulls.arrived(header.blob, header.number, header.tag)
+            if self._pulls.arrived(header.blob, header.number, header.tag):
+                self._say(Header(Kind.GOT, 0, 0, header.blob))
         except BlobError as error:
             self._break(error)
-            return
-        if whole:
-            self._say(Header(Kind.GOT, 0, 0, header.blob))
-        self.ask()
+        finally:
+            # Whatever the receiver of a whole blob made of it: the others are still wanted.
+            self.ask()

@@ -32,6 +32,8 @@ class Kind(IntEnum):
     CHUNK = 3  # here it is
     GONE = 4  # nobody holds this blob here
     GOT = 5  # I have the whole blob
+    PING = 6  # are you there?
+    PONG = 7  # yes
 
 
 class Header(NamedTuple):

@@ -8,23 +8,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from ..errors import BlobError, WireError
+from ..errors import BlobError, PeerGone, WireError
 from .data_connection import DataConnection
 from .data_frames import WELCOME_BYTES, check_hello, check_welcome, hello, welcome
-from .data_port import GREET_S, Dialling
+from .data_port import Dialling
+from .data_times import NORMAL, DataTimes, DataWatch, Verdict
 from .opened_blob import OpenedBlob
 from .pulls import Pulls
 from .session import Session
 from .stream import Loop, Stream
 
 log = logging.getLogger(__name__)
-
-#: A connection on which nothing has come for so long, though chunks were asked for, is given up …
-STALL_S = 20.0
-#: … and a blob of which nothing has come for so long fails what it belongs to.
-GIVE_UP_S = 150.0
-TICK_S = 5.0
-REDIAL_S = (0.05, 3.0)
 
 
 class Shelf(Protocol):
@@ -40,18 +34,19 @@ class Shelf(Protocol):
 class DataPeer:
     """All of it is used on the I/O thread."""
 
-    def __init__(self, io: Loop, cell: str, session: Session, shelf: Shelf) -> None:
+    def __init__(
+        self, io: Loop, cell: str, session: Session, shelf: Shelf, times: DataTimes = NORMAL
+    ) -> None:
         self.cell, self.session = cell, session
-        self._io, self._shelf = io, shelf
+        self._io, self._shelf, self._times = io, shelf, times
         self._pulls = Pulls()
         self._closed = self._ticking = self._needed = False
         self._connection: DataConnection | None = None
         self._greeting: Stream | None = None
         self._address: tuple[str, int] | None = None
         self._dialling: Dialling | None = None
-        self._redial_s = REDIAL_S[0]
-        self._heard = 0
-        self._heard_at = 0.0
+        self._redial_s = times.redial_s[0]
+        self._watch = DataWatch(times)
 
     def __repr__(self) -> str:
         return f"<DataPeer {self.cell} {'up' if self._connection else 'down'} · {self._pulls!r}>"
@@ -85,10 +80,8 @@ class DataPeer:
     def need(self, blob: OpenedBlob, numbers: Sequence[int], done: Callable[[], None]) -> None:
         """Fetch chunks of a blob that was taken up."""
         if not self._pulls.busy:
-            self._heard_at = time.monotonic()
-        if not self._ticking:
-            self._ticking = True
-            self._io.call_later(TICK_S, self._tick)
+            self._watch.begin(time.monotonic())
+        self._tick_on()
         self._pulls.need(blob.id, numbers, done)
         self.wake()
         if self._connection is not None:
@@ -99,15 +92,15 @@ class DataPeer:
         self._pulls.drop(id)
 
     def close(self) -> None:
-        """The peer is gone for good: what is being fetched is dropped."""
+        """The peer is gone for good, and so is what is being fetched from it."""
         self._closed = True
-        self._pulls = Pulls()
         if self._dialling is not None:
             self._dialling.call_off()
         for one in (self._connection, self._greeting):
             if one is not None:
                 one.close()
         self._connection = self._greeting = None
+        self._pulls.fail_all(PeerGone(f"{self.cell}, who held these bytes, is gone"))
 
     # How the connection comes to be.
 
@@ -127,7 +120,7 @@ class DataPeer:
 
     def _dial(self) -> None:
         if not self._closed and self._address is not None:
-            self._dialling = Dialling(self._io, self._address, self._dialled)
+            self._dialling = Dialling(self._io, self._address, self._dialled, self._times.dial_s)
 
     def _dialled(self, sock: socket.socket | None) -> None:
         self._dialling = None
@@ -139,6 +132,12 @@ class DataPeer:
         stream = self._greeting = Stream(self._io, sock, self._dial_again)
         stream.expect(memoryview(place), lambda: self._welcomed(stream, nonce, bytes(place)))
         stream.write(said)
+        self._io.call_later(self._times.greet_s, lambda: self._unanswered(stream))
+
+    def _unanswered(self, stream: Stream) -> None:
+        if self._greeting is stream:
+            stream.close()
+            self._dial_again()
 
     def _welcomed(self, stream: Stream, nonce: bytes, data: bytes) -> None:
         try:
@@ -154,7 +153,7 @@ class DataPeer:
     def _dial_again(self) -> None:
         self._greeting = None
         self._io.call_later(self._redial_s, self._dial_if_down)
-        self._redial_s = min(2 * self._redial_s, REDIAL_S[1])
+        self._redial_s = min(2 * self._redial_s, self._times.redial_s[1])
 
     def _dial_if_down(self) -> None:
         if self._connection is None and self._dialling is None and self._greeting is None:
@@ -167,7 +166,9 @@ class DataPeer:
         stream = Stream(self._io, sock, lambda: None)
         connection = self._connect(stream, nonce + own, dialled=False, first=said)
         # Until it has proved that it is there now, it is not believed, and not for ever.
-        self._io.call_later(GREET_S, lambda: None if connection is self._connection else connection.close())
+        self._io.call_later(
+            self._times.greet_s, lambda: None if connection is self._connection else connection.close()
+        )
 
     def _connect(self, stream: Stream, nonces: bytes, *, dialled: bool, first: bytes = b"") -> DataConnection:
         connection = DataConnection(
@@ -190,35 +191,50 @@ class DataPeer:
             return
         if self._connection is not None and self._connection is not connection:
             self._connection.close()
-        self._connection, self._redial_s = connection, REDIAL_S[0]
+        self._connection = connection
+        self._watch.opened(time.monotonic())
         self._pulls.begin_again()
-        connection.ask()
+        self._tick_on()
 
     def _lost(self, connection: DataConnection) -> None:
         if connection is self._connection:
             self._connection = None
+            if self._watch.lasted_s(time.monotonic()) > self._times.redial_s[1]:
+                # Else one that breaks whenever it was made would be made without a rest.
+                self._redial_s = self._times.redial_s[0]
             if self._address is not None and not self._closed:
                 self._dial_again()
 
+    @property
+    def _dials(self) -> bool:
+        return self._address is not None
+
+    def _tick_on(self) -> None:
+        if not self._ticking:
+            self._ticking = True
+            self._io.call_later(self._times.tick_s, self._tick)
+
     def _tick(self) -> None:
-        """Look whether what is being fetched comes; goes on while something is."""
-        self._ticking = self._pulls.busy and not self._closed
+        """Look at the connection; goes on while something is fetched, or this end keeps one."""
+        connection, busy = self._connection, self._pulls.busy
+        self._ticking = not self._closed and (busy or (self._dials and connection is not None))
         if not self._ticking:
             return
-        now, connection = time.monotonic(), self._connection
-        heard = connection.heard if connection is not None else 0
-        if heard != self._heard:
-            self._heard, self._heard_at = heard, now
-        silent_s = now - self._heard_at
-        if silent_s >= GIVE_UP_S:
-            self._pulls.fail_all(
-                BlobError(f"nothing has come from {self.cell} for {silent_s:.0f} s{self._why()}")
-            )
-        elif connection is not None and silent_s >= STALL_S and self._pulls.waiting:
+        now = time.monotonic()
+        heard, came = (connection.heard, connection.came) if connection is not None else (0, 0)
+        waiting = connection is not None and self._pulls.waiting
+        dialled = connection is not None and self._dials
+        verdict = self._watch.look(now, heard, came, busy=busy, waiting=waiting, dialled=dialled)
+        if verdict is Verdict.GIVE_UP:
+            words = f"nothing has come from {self.cell} for {self._watch.silent_s(now):.0f} s"
+            self._pulls.fail_all(BlobError(words + self._why()))
+        elif connection is not None and verdict is Verdict.ANEW:
             log.warning("nothing comes from %s: its data connection is made anew", self.cell)
             connection.close()
             self._lost(connection)
-        self._io.call_later(TICK_S, self._tick)
+        elif connection is not None and verdict is Verdict.PING:
+            connection.ping()
+        self._io.call_later(self._times.tick_s, self._tick)
 
     def _why(self) -> str:
         if self._connection is not None:

@@ -1,7 +1,7 @@
 """Data ports: where data connections come in, and how they are dialled; the greeting, and nothing after it.
 
-A peer that has not greeted costs one descriptor and 56 bytes, for a while: more of them than
-`MOST_STRANGERS` are not let in.
+A peer that has not greeted costs one descriptor and 56 bytes, for a while. There are no more of them than
+`MOST_STRANGERS`: the one that has been silent for longest goes when another comes.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from typing import Any
 
 from ..errors import WireError
 from .data_frames import HELLO_BYTES
+from .data_times import NORMAL, DataTimes
 from .stream import Loop, Stream, tune
 
 log = logging.getLogger(__name__)
 
 MOST_STRANGERS = 64
-GREET_S = 10.0
-DIAL_S = 10.0
+#: When there are no descriptors left, so long nobody is let in.
+REST_S = 1.0
 
 
 class DataPort:
@@ -44,9 +45,11 @@ class DataPort:
         *,
         host: str = "*",
         ports: Any = (0,),
+        times: DataTimes = NORMAL,
     ) -> None:
-        self._io, self._greeted = io, greeted
-        self._strangers: set[Stream] = set()
+        self._io, self._greeted, self._times = io, greeted, times
+        #: Those that have not greeted, the oldest first, and what calls off the end of their time.
+        self._strangers: dict[Stream, Callable[[], None]] = {}
         self.refused = 0
         self._socket = _listen(host, ports)
         self.port = int(self._socket.getsockname()[1])
@@ -65,8 +68,8 @@ class DataPort:
             self._io.unwatch(self._socket.fileno())
             self._socket.close()
         for stream in list(self._strangers):
+            self._forget(stream)
             stream.close()
-        self._strangers.clear()
 
     def _open(self) -> None:
         if self._socket.fileno() >= 0:
@@ -75,20 +78,32 @@ class DataPort:
     def _accept(self) -> None:
         try:
             sock, _ = self._socket.accept()
-        except OSError:
+        except (BlockingIOError, ConnectionError):
+            return
+        except OSError as error:
+            self._rest(error)
             return
         if len(self._strangers) >= MOST_STRANGERS:
-            self._refuse("too many that have not greeted are there")
-            sock.close()
-            return
+            self._late(next(iter(self._strangers)))
         place = bytearray(HELLO_BYTES)
-        stream = Stream(self._io, sock, lambda: self._strangers.discard(stream))
-        self._strangers.add(stream)
-        self._io.call_later(GREET_S, lambda: self._late(stream))
+        stream = Stream(self._io, sock, lambda: self._forget(stream))
+        self._strangers[stream] = self._io.call_later(self._times.greet_s, lambda: self._late(stream))
         stream.expect(memoryview(place), lambda: self._greet(stream, bytes(place)))
 
+    def _rest(self, error: OSError) -> None:
+        """Who waits to be let in would otherwise wake this thread again at once."""
+        log.warning("%r lets nobody in for %g s: %s", self, REST_S, error.strerror or error)
+        fd = self._socket.fileno()
+        self._io.want(fd, read=False)
+        self._io.call_later(REST_S, lambda: self._io.want(fd) if self._socket.fileno() == fd else None)
+
+    def _forget(self, stream: Stream) -> None:
+        call_off = self._strangers.pop(stream, None)
+        if call_off is not None:
+            call_off()
+
     def _greet(self, stream: Stream, data: bytes) -> None:
-        self._strangers.discard(stream)
+        self._forget(stream)
         sock = stream.give_up()
         try:
             self._greeted(data, sock)
@@ -99,8 +114,8 @@ class DataPort:
 
     def _late(self, stream: Stream) -> None:
         if stream in self._strangers:
-            self._strangers.discard(stream)
             self._refuse("one has not greeted")
+            self._forget(stream)
             stream.close()
 
     def _refuse(self, why: str) -> None:
@@ -114,12 +129,17 @@ class Dialling:
 
     Args:
         then: called on the I/O thread with the connection, or with None if there is none.
+        most_s: so long an address is tried.
     """
 
     def __init__(
-        self, io: Loop, address: tuple[str, int], then: Callable[[socket.socket | None], None]
+        self,
+        io: Loop,
+        address: tuple[str, int],
+        then: Callable[[socket.socket | None], None],
+        most_s: float,
     ) -> None:
-        self._io, self._address, self._then = io, address, then
+        self._io, self._address, self._then, self._most_s = io, address, then, most_s
         self._called_off = False
         threading.Thread(target=self._dial, name="fox-dial", daemon=True).start()
 
@@ -130,7 +150,7 @@ class Dialling:
     def _dial(self) -> None:
         sock: socket.socket | None = None
         with contextlib.suppress(OSError):
-            sock = socket.create_connection(self._address, DIAL_S)
+            sock = socket.create_connection(self._address, self._most_s)
             tune(sock)
         self._io.call_soon(lambda: self._hand_over(sock))
 

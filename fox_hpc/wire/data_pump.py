@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import time
 from typing import Any
 
 from ..errors import NotAllowed
 from .data_frames import hello_id
 from .data_port import DataPort, Dialling
+from .data_times import NORMAL, DataTimes
 from .stream import Loop, tune
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,9 @@ BUDGET_BYTES = 64 * 2**20
 MOST_BYTES = 2**20
 #: … and with less a chunk costs too many turns.
 LEAST_BYTES = 2**15
+#: A session has one connection, and for a while those that it had before, or that only claim to be of it: a
+#: greeting that was recorded can be said again, and only the server can tell. Of more, the quietest goes.
+MOST_OF_ONE = 4
 
 
 class DataPump:
@@ -38,13 +43,19 @@ class DataPump:
     """
 
     def __init__(
-        self, io: Loop, *, budget_bytes: int = BUDGET_BYTES, host: str = "*", ports: Any = (0,)
+        self,
+        io: Loop,
+        *,
+        budget_bytes: int = BUDGET_BYTES,
+        host: str = "*",
+        ports: Any = (0,),
+        times: DataTimes = NORMAL,
     ) -> None:
-        self._io, self._budget_bytes = io, budget_bytes
+        self._io, self._budget_bytes, self._times = io, budget_bytes, times
         self._upstream: tuple[str, int] | None = None
         self._sessions: dict[bytes, str] = {}
-        self._pipes: dict[bytes, Pipe] = {}
-        self._port = DataPort(io, self._greeted, host=host, ports=ports)
+        self._pipes: set[Pipe] = set()
+        self._port = DataPort(io, self._greeted, host=host, ports=ports, times=times)
         self.port = self._port.port
 
     def __repr__(self) -> str:
@@ -61,21 +72,27 @@ class DataPump:
         except ValueError:
             log.warning("%s offers a session without an id", owner)
             return
-        if self._sessions.get(session) != owner:
+        known = self._sessions.get(session)
+        if known is None:
             self.refuse(owner)
             self._sessions[session] = owner
+        elif known != owner:
+            log.warning("%s offers the session of %s: it is not let in under that", owner, known)
 
     def refuse(self, owner: str) -> None:
         """The worker of a site is gone: let nobody in under its session any more."""
         for session in [one for one, whose in self._sessions.items() if whose == owner]:
             del self._sessions[session]
-            if session in self._pipes:
-                self._pipes[session].close()
+            for pipe in self._of(session):
+                pipe.close()
+
+    def _of(self, session: bytes) -> list[Pipe]:
+        return [pipe for pipe in self._pipes if pipe.session == session]
 
     def shut(self, linger_ms: int = 0) -> None:
         """See zmq_loop.Closable."""
         self._port.shut()
-        for pipe in list(self._pipes.values()):
+        for pipe in list(self._pipes):
             pipe.close()
 
     @property
@@ -90,15 +107,16 @@ class DataPump:
             raise NotAllowed("its greeting names a session that no worker here has offered")
         if self._upstream is None:
             raise NotAllowed("the server has not told its data port yet")
-        if session in self._pipes:
-            self._pipes[session].close()
-        self._pipes[session] = pipe = Pipe(self, self._io, session, sock)
-        Dialling(self._io, self._upstream, lambda up: pipe.start(up, data))
+        others = self._of(session)
+        if len(others) >= MOST_OF_ONE:
+            min(others, key=lambda pipe: pipe.moved_at).close()
+        pipe = Pipe(self, self._io, session, sock)
+        self._pipes.add(pipe)
+        Dialling(self._io, self._upstream, lambda up: pipe.start(up, data), self._times.dial_s)
 
     def gone(self, pipe: Pipe) -> None:
         """A connection has ended."""
-        if self._pipes.get(pipe.session) is pipe:
-            del self._pipes[pipe.session]
+        self._pipes.discard(pipe)
 
 
 class Pipe:
@@ -107,6 +125,8 @@ class Pipe:
     def __init__(self, pump: DataPump, io: Loop, session: bytes, down: socket.socket) -> None:
         self.session = session
         self._pump, self._io = pump, io
+        #: When something was read last.
+        self.moved_at = time.monotonic()
         self._closed = False
         self._sockets = [down]
         self._fds: list[int] = []
@@ -159,6 +179,7 @@ class Pipe:
         if not count:
             self.close()
             return
+        self.moved_at = time.monotonic()
         self._full[other] = memoryview(self._places[other])[:count]
         self._write(other)
 

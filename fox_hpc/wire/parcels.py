@@ -12,6 +12,7 @@ from ..errors import BlobError, NotAllowed, WireError
 from .blob import MOST_BYTES, Ref, SealedBlob
 from .data_frames import hello_id
 from .data_peer import DataPeer
+from .data_times import NORMAL, DataTimes
 from .opened_blob import OpenedBlob
 from .parcel import Parcel
 from .session import Session
@@ -27,10 +28,11 @@ class Parcels:
 
     Args:
         most_bytes: a bigger payload is refused before memory is taken for it.
+        times: how long data connections wait.
     """
 
-    def __init__(self, io: Loop, *, most_bytes: int = MOST_BYTES) -> None:
-        self._io, self._most_bytes = io, most_bytes
+    def __init__(self, io: Loop, *, most_bytes: int = MOST_BYTES, times: DataTimes = NORMAL) -> None:
+        self._io, self._most_bytes, self._times = io, most_bytes, times
         self._peers: dict[str, DataPeer] = {}
         self._held: dict[bytes, Parcel] = {}
         #: How many chunks others have asked for.
@@ -46,14 +48,21 @@ class Parcels:
     # Who the peers are.
 
     def meet(self, cell: str, session: Session) -> None:
-        """A cell shares a session with this one; one that it had before is over."""
+        """A cell shares a session with this one; one that it had before is over.
+
+        Raises:
+            NotAllowed: the session's id is that of another cell's.
+        """
         known = self._peers.get(cell)
-        if known is None or known.session.id != session.id:
-            self.part(cell)
-            self._peers[cell] = DataPeer(self._io, cell, session, self)
+        if known is not None and known.session.id == session.id:
+            return
+        if any(peer.session.id == session.id for peer in self._peers.values()):
+            raise NotAllowed(f"{cell} offers the session of another cell")
+        self.part(cell)
+        self._peers[cell] = DataPeer(self._io, cell, session, self, self._times)
 
     def part(self, cell: str) -> None:
-        """A cell is gone for good: what is being fetched from it is dropped, without a word."""
+        """A cell is gone for good: what is being fetched from it fails with PeerGone."""
         peer = self._peers.pop(cell, None)
         if peer is not None:
             peer.close()
@@ -125,6 +134,8 @@ class Parcels:
             ref = _read_ref(frame)
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
             raise WireError(f"{cell} sent a reference that cannot be read: {error}") from error
+        if not ref.sizes:
+            raise WireError(f"{cell} sent a reference to nothing")
         key = peer.session.unwrap(ref.key, ref.id)
         return peer, OpenedBlob(ref.id, key, ref.sizes, self._most_bytes)
 

@@ -21,6 +21,7 @@ from ..errors import NotAllowed
 from .keys import Keys
 
 ID_BYTES = 16
+KEY_BYTES = 32
 MAC_BYTES = 16
 
 
@@ -63,9 +64,12 @@ class Session:
         from cryptography.exceptions import InvalidTag
 
         try:
-            return bytes(self._unwraps.decrypt(wrapped[:12], wrapped[12:], blob))
+            key = bytes(self._unwraps.decrypt(wrapped[:12], wrapped[12:], blob))
         except (InvalidTag, ValueError) as error:
             raise NotAllowed(f"the key of blob {blob.hex()[:8]} was not sealed by {self!r}") from error
+        if len(key) != KEY_BYTES or len(blob) != ID_BYTES:
+            raise NotAllowed(f"{self!r} seals keys of {KEY_BYTES} bytes for ids of {ID_BYTES}")
+        return key
 
     def stream_key(self, nonces: bytes, dialled: bool) -> bytes:
         """Give the key of what one end says on a data connection with these nonces."""

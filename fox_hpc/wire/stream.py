@@ -63,12 +63,15 @@ class Stream:
         return f"<Stream {self._fd} {'closed' if self.closed else 'open'}>"
 
     def expect(self, place: memoryview, then: Callable[[], None]) -> None:
-        """Read exactly what fits there, then go on."""
-        self._place, self._then = place, then
+        """Read exactly what fits there, at least one byte, then go on."""
+        if not self.closed:
+            self._place, self._then = place, then
 
     def write(self, *buffers: Any) -> None:
         """Send bytes after those before; they must not change until they have left."""
-        self._out.extend(memoryview(buffer) for buffer in buffers)
+        if self.closed:
+            return
+        self._out.extend(memoryview(buffer) for buffer in buffers if len(buffer))
         if not self._writing:
             self._writable()
 
@@ -82,7 +85,7 @@ class Stream:
         if not self.closed:
             self.closed = True
             self._io.unwatch(self._fd)
-            self._out.clear()
+            self._forget()
             with contextlib.suppress(OSError):
                 self._sock.close()
 
@@ -90,7 +93,13 @@ class Stream:
         """Stop to watch the connection and give it away."""
         self.closed = True
         self._io.unwatch(self._fd)
+        self._forget()
         return self._sock
+
+    def _forget(self) -> None:
+        # A timer may hold the stream for a while yet: not what belongs to others.
+        self._out.clear()
+        self._place, self._then, self.refill = memoryview(b""), lambda: None, lambda: None
 
     def _end(self) -> None:
         if not self.closed:
