@@ -18,7 +18,6 @@ FoxError
 │   ├── LinkClosed               the other end is gone
 │   ├── NotAllowed               this key may not say that
 │   ├── BlobError                the bytes of a call or an answer cannot be had
-│   │   └── PeerGone             … because who held them has gone for good
 │   └── VersionMismatch          the two ends speak different versions
 └── SchedulerError               a scheduler's command failed
     ├── SubmitError              … while submitting
@@ -193,10 +192,6 @@ class BlobError(WireError):
 
 class AnswerRenewed(WireError):
     """An answer that was being read comes from a new attempt of its site now: read it from the beginning."""
-
-
-class PeerGone(BlobError):
-    """Whoever held the bytes has gone for good: they came from an earlier attempt of its site."""
 
 
 class VersionMismatch(WireError):

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..call import Call, Fault, Pending, Reply, new_call_id
-from ..errors import CodecError, PeerGone, WireError
+from ..errors import CodecError, WireError
 from ..late import LATE_BYTES, Here
 from . import codec
 from .answers import Incoming
@@ -29,6 +29,7 @@ from .opened_blob import OpenedBlob
 from .outgoing import Outgoing
 from .parcel import Parcel
 from .parcels import Parcels
+from .pulls import PeerGone
 from .refusals import Refusals
 from .sender import Post
 

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from ..errors import BlobError, PeerGone, WireError
+from ..errors import BlobError, WireError
 from .data_connection import DataConnection
 from .data_frames import WELCOME_BYTES, check_hello, check_welcome, hello, welcome
 from .data_port import Dialling
 from .data_times import NORMAL, DataTimes, DataWatch, Verdict
 from .opened_blob import OpenedBlob
-from .pulls import Pulls
+from .pulls import PeerGone, Pulls
 from .session import Session
 from .stream import Loop, Stream
 

@@ -14,6 +14,10 @@ WINDOW = 16
 TRIES = 3
 
 
+class PeerGone(BlobError):
+    """Whoever held the bytes has gone for good, or its site has begun another attempt."""
+
+
 @dataclass(eq=False)
 class Pull:
     """One blob on its way.
