@@ -18,9 +18,10 @@ class Figure:
     """One measured value.
 
     Args:
-        limit: what the value should stay below.
+        limit: what the value should stay below; or above, where more is better.
         peers: what others took for the same work in the same run, in the same unit.
         more: further facts, in the JSON line only.
+        at_least: more is better.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Figure:
     limit: float | None = None
     peers: Mapping[str, float] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
+    at_least: bool = False
 
     def line(self) -> dict[str, Any]:
         """Give the fields of the JSON line: each peer's value and the ratio to it."""
@@ -36,10 +38,11 @@ class Figure:
             "name": self.name,
             "value": rounded(self.value),
             "unit": self.unit,
-            "limit": self.limit,
+            "limit": None if self.limit is None else rounded(self.limit),
         }
         if self.limit is not None:
             line["ratio_to_limit"] = rounded(self.value / self.limit)
+            line["held"] = self.value >= self.limit if self.at_least else self.value <= self.limit
         for peer, value in self.peers.items():
             line[peer] = rounded(value)
             line[f"ratio_to_{peer}"] = rounded(self.value / value)

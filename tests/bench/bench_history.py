@@ -12,12 +12,12 @@ REPO = Path(__file__).resolve().parents[2]
 DEFAULT = REPO / ".bench" / "history.jsonl"
 
 
-def last_values(history: Path, *, quick: bool) -> dict[str, float]:
-    """Give each figure's value in the last run of the same length."""
+def last_values(history: Path, *, quick: bool, mib: list[int]) -> dict[str, float]:
+    """Give each figure's value in the last run of the same length and sizes."""
     if not history.is_file():
         return {}
     lines = [json.loads(line) for line in history.read_text().splitlines()]
-    return {line["name"]: line["value"] for line in lines if line["quick"] == quick}
+    return {line["name"]: line["value"] for line in lines if (line["quick"], line.get("mib")) == (quick, mib)}
 
 
 def append(history: Path, lines: Iterable[Mapping[str, Any]]) -> None:

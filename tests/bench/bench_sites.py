@@ -34,6 +34,14 @@ class Echo:
         return value
 
 
+class Trainer:
+    """A site that answers with a model as big as the one it got, and with how many samples it saw."""
+
+    @fox.collab
+    def train(self, model: Any) -> Any:
+        return model, 1
+
+
 class GlooEcho(Echo):
     """The same on ranks that stand in a process group, as training code makes it."""
 

@@ -1,4 +1,4 @@
-"""The benchmark suite: `scripts/bench [--only GROUP] [--json] [--quick]`; see docs/performance.md."""
+"""The benchmark suite, `scripts/bench`: words and figures are explained in docs/performance.md."""
 
 from __future__ import annotations
 
@@ -8,34 +8,45 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import bench_codec
+import bench_curve
+import bench_fan_out
+import bench_field
 import bench_history
+import bench_link
+import bench_memory
 import bench_poll
+import bench_relay
+import bench_rounds
 import bench_start
 import bench_submit
-import bench_traffic
 from bench_figure import Figure
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
-#: Group → what measures it: in full, and quickly.
-GROUPS: dict[str, tuple[Callable[[], Iterator[Figure]], Callable[[], Iterator[Figure]]]] = {
-    "import": (lambda: bench_start.imports(11), lambda: bench_start.imports(7)),
-    "sim": (lambda: bench_start.sim(7, 300), lambda: bench_start.sim(3, 50)),
-    "codec": (lambda: bench_codec.codec(15), lambda: bench_codec.codec(5)),
-    "call": (lambda: bench_traffic.call(7, 500), lambda: bench_traffic.call(3, 200)),
-    "rounds": (lambda: bench_traffic.rounds(200), lambda: bench_traffic.rounds(30)),
-    "model": (lambda: bench_traffic.model(3), lambda: bench_traffic.model(1)),
-    "memory": (lambda: bench_traffic.memory(2), lambda: bench_traffic.memory(1)),
-    "submit": (lambda: bench_submit.submit(3), lambda: bench_submit.submit(1)),
-    "poll": (lambda: bench_poll.poll(5), lambda: bench_poll.poll(1)),
-    "submissions": (lambda: bench_poll.submissions(), lambda: bench_poll.submissions("slurm")),
+#: Group → what measures it, given whether to be quick, and the sizes of models in MiB.
+GROUPS: dict[str, Callable[[bool, Sequence[int]], Iterator[Figure]]] = {
+    "start-up": lambda quick, _: chain(
+        bench_start.imports(7 if quick else 11), bench_start.sim(3 if quick else 7, 50 if quick else 300)
+    ),
+    "codec": lambda quick, _: bench_codec.codec(5 if quick else 15),
+    "curve": lambda quick, _: bench_curve.curve(*((3, 200, 3, 16) if quick else (7, 500, 7, 64))),
+    "link": lambda quick, _: bench_link.link(*((3, 200, 3, 16) if quick else (7, 500, 7, 64))),
+    "relay": lambda quick, mib: bench_relay.relay(*((3, 200, 3) if quick else (7, 500, 5)), mib),
+    "rounds": lambda quick, _: bench_rounds.rounds(*((30, 3) if quick else (200, 20)), 1000, 256),
+    "fan-out": lambda quick, _: bench_fan_out.fan_out(
+        *((1, (1, 2, 4), 8, (2, 16)) if quick else (5, (1, 2, 4, 8), 32, (2, 8, 128)))
+    ),
+    "memory": lambda quick, mib: bench_memory.memory(2 if quick else 3, mib),
+    "submit": lambda quick, _: bench_submit.submit(1 if quick else 3),
+    "poll": lambda quick, _: bench_poll.poll(1 if quick else 5),
+    "submissions": lambda quick, _: bench_poll.submissions(*(("slurm",) if quick else ())),
+    "peers": lambda quick, mib: bench_field.peers(*((5, mib[0], 1) if quick else (20, mib[0], 3))),
 }
+FULL_MIB, QUICK_MIB = 256, 32
 
 
 def main() -> None:
@@ -43,54 +54,81 @@ def main() -> None:
     options = _options()
     # The ends of all processes hang on `finally`.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    before = bench_history.last_values(options.history, quick=options.quick)
-    stamp = {"date": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "commit": bench_history.commit()}
+    sizes = options.mib or [QUICK_MIB if options.quick else FULL_MIB]
+    before = bench_history.last_values(options.history, quick=options.quick, mib=sizes)
+    stamp = {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "commit": bench_history.commit(),
+        "quick": options.quick,
+        "mib": sizes,
+    }
     lines: list[dict[str, Any]] = []
-    for group in options.only or GROUPS:
+    for group in _groups(options):
         begun, load = time.monotonic(), os.getloadavg()[0]
-        made = [{"group": group, **figure.line()} for figure in GROUPS[group][options.quick]()]
+        made = _measured(group, options.quick, sizes)
         lines += made
-        bench_history.append(
-            options.history,
-            [{**line, **stamp, "quick": options.quick, "load": round(load, 2)} for line in made],
-        )
+        bench_history.append(options.history, [{**line, **stamp, "load": round(load, 2)} for line in made])
         if options.json:
-            print(*(json.dumps(line, ensure_ascii=False) for line in made), sep="\n", flush=True)
+            for line in made:
+                print(json.dumps(line, ensure_ascii=False), flush=True)
         else:
             print(f"{group}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     if not options.json:
-        # In a file or a pipe there is no terminal whose width could be asked.
-        Console(width=None if sys.stdout.isatty() else 120).print(_table(lines, before))
+        print(*_table(lines, before), sep="\n")
+
+
+def _groups(options: argparse.Namespace) -> list[str]:
+    groups = options.only or [name for name in GROUPS if name != "peers" or bench_field.installed()]
+    if options.peers:
+        try:
+            bench_field.install()
+        except bench_field.NoPeers as error:
+            print(f"scripts/bench: {error}", file=sys.stderr)
+        else:
+            groups = [*dict.fromkeys([*groups, "peers"])]
+    return groups
+
+
+def _measured(group: str, quick: bool, sizes: Sequence[int]) -> list[dict[str, Any]]:
+    try:
+        return [{"group": group, **figure.line()} for figure in GROUPS[group](quick, sizes)]
+    except bench_field.NoPeers as error:
+        print(f"scripts/bench: {error}", file=sys.stderr)
+        return []
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("scripts/bench", description="What things cost, beside what they could.")
     parser.add_argument("--only", action="append", choices=GROUPS, help="this group; may be given again")
-    parser.add_argument("--json", action="store_true", help="print JSON lines and nothing else")
-    parser.add_argument("--quick", action="store_true", help="fewer repeats: under 50 s for everything")
+    parser.add_argument("--json", action="store_true", help="print JSON lines and no table")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats and smaller models")
+    parser.add_argument(
+        "--mib",
+        action="append",
+        type=int,
+        help="size of the model in the groups relay, memory and peers; may be given again, e.g. for 1024",
+    )
+    parser.add_argument(
+        "--peers", action="store_true", help="install NVFlare and Flower, and measure them too"
+    )
     parser.add_argument("--history", type=Path, default=bench_history.DEFAULT, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def _table(lines: list[dict[str, Any]], before: Mapping[str, float]) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), title=f"fox-hpc on {os.cpu_count()} cores")
-    table.add_column("figure", no_wrap=True)
-    table.add_column("value", justify="right", no_wrap=True)
-    table.add_column("of its limit", justify="right", no_wrap=True)
-    table.add_column("of its peers in this run", no_wrap=True)
-    table.add_column("since last", justify="right", no_wrap=True)
+def _table(lines: list[dict[str, Any]], before: Mapping[str, float]) -> Iterator[str]:
+    yield f"fox-hpc on {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end"
+    yield ""
+    yield "| figure | value | limit | beside its peers in this run | since last |"
+    yield "| --- | --- | --- | --- | --- |"
     for line in lines:
-        value = f"{line['value']:g} {line['unit']}"
-        peers = "\n".join(_peers(line))
-        table.add_row(line["name"], value, _limit(line), peers, _change(line, before))
-    return table
+        value, peers = f"{line['value']:g} {line['unit']}", ", ".join(_peers(line))
+        yield f"| {line['name']} | {value} | {_limit(line)} | {peers} | {_change(line, before)} |"
 
 
 def _limit(line: Mapping[str, Any]) -> str:
-    ratio = line.get("ratio_to_limit")
-    if ratio is None:
+    if line["limit"] is None:
         return ""
-    return f"[{'green' if ratio <= 1 else 'red'}]{ratio:.2f}[/] of {line['limit']:g}"
+    return f"{line['limit']:g}, {'held' if line['held'] else 'MISSED'}"
 
 
 def _peers(line: Mapping[str, Any]) -> Iterator[str]:

@@ -8,18 +8,24 @@ import sys
 from pathlib import Path
 
 RUN = Path(__file__).with_name("run.py")
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 
 
-def test_each_figure_is_a_json_line_beside_its_limit_or_peers_when_groups_are_chosen(tmp_path: Path) -> None:
-    history = tmp_path / "kept" / "history.jsonl"
-    command = [sys.executable, str(RUN), "--only", "import", "--only", "codec", "--json", "--quick"]
-    done = subprocess.run(
+def bench(history: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Measure as quickly as it can."""
+    command = [sys.executable, str(RUN), "--quick", *words]
+    return subprocess.run(
         [*command, "--history", str(history)], capture_output=True, text=True, timeout=60, check=False
     )
 
+
+def test_each_figure_is_a_json_line_beside_its_limit_or_peers_and_is_kept(tmp_path: Path) -> None:
+    history = tmp_path / "kept" / "history.jsonl"
+    done = bench(history, "--only", "codec", "--only", "link", "--json")
+
     assert (done.returncode, done.stderr) == (0, "")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["group"] for line in lines] == ["import", "import", "codec", "codec"]
+    assert [line["group"] for line in lines] == ["codec", "codec", "link", "link", "link"]
     for line in lines:
         assert {"name", "value", "unit", "limit"} <= set(line)
         ratios = [key.removeprefix("ratio_to_") for key in line if key.startswith("ratio_to_")]
@@ -27,4 +33,21 @@ def test_each_figure_is_a_json_line_beside_its_limit_or_peers_when_groups_are_ch
         assert all(line[peer] > 0 for peer in ratios)
     kept = [json.loads(line) for line in history.read_text().splitlines()]
     assert [line["name"] for line in kept] == [line["name"] for line in lines]
-    assert all({"date", "commit", "quick"} <= set(line) for line in kept)
+    assert all({"date", "commit", "quick", "mib", "load"} <= set(line) for line in kept)
+
+    table = bench(history, "--only", "link").stdout.splitlines()
+    rows = [row for row in table if row.startswith("| ")]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows[2:]] == [
+        line["name"] for line in lines[2:]
+    ]
+    # Each is set beside what was kept.
+    assert all(row.rstrip(" |").endswith("%") for row in rows[2:])
+
+
+def test_the_page_tells_of_every_group() -> None:
+    shown = subprocess.run(
+        [sys.executable, str(RUN), "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    groups = shown.split("{", 1)[1].split("}", 1)[0].split(",")
+
+    assert [group for group in groups if f"**{group}**" not in PAGE.read_text()] == []
