@@ -73,7 +73,7 @@ def _held(mib: int, rounds: int) -> dict[str, float]:
 
 
 def _average(model: Any) -> Any:
-    return weighted_average(fox.clients(blocking=False).train(model))
+    return weighted_average(fox.clients(late=True).train(model))
 
 
 def _model(mib: float) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 Of ZeroMQ, this process has a ROUTER. In two hops a middle process dials it with a DEALER, and has a ROUTER
 itself, which the far processes dial: who listens and who dials is as between server, relay and workers. In
 one hop the far processes dial this one. The middle passes frames on without a look at them, a far one sends
-back what it gets. Of TCP, a far process has one connection and receives into memory that it keeps. As a script
-this file is a middle or a far process; it ends when its stdin does.
+back what it gets. Of TCP, a far process has one connection and receives into memory that it keeps. As a
+script this file is a middle or a far process; it ends when its stdin does.
 """
 
 from __future__ import annotations
