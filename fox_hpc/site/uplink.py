@@ -15,6 +15,7 @@ from ..metric import Point
 from ..wire import channel, codec, envelope
 from ..wire.cell import Cell, worker_cell
 from ..wire.data_port import host_of
+from ..wire.data_times import NORMAL, DataTimes
 from ..wire.keys import Keys, load_public
 from ..wire.link import Link
 from ..wire.parcels import Parcels
@@ -27,7 +28,9 @@ from .exit_codes import EXIT_LEASE
 class Uplink:
     """What rank 0 says upwards. When the relay stays away longer than the lease, the process ends itself."""
 
-    def __init__(self, io: ZmqIo, worker: WorkerEnv, keys: Keys, lease_s: float) -> None:
+    def __init__(
+        self, io: ZmqIo, worker: WorkerEnv, keys: Keys, lease_s: float, times: DataTimes = NORMAL
+    ) -> None:
         self.name = worker_cell(worker.site_name)
         self.over = threading.Event()
         self._io, self._attempt, self._lease_s = io, worker.attempt, lease_s
@@ -35,7 +38,7 @@ class Uplink:
         self._call_off: Callable[[], None] | None = None
         public = load_public(Path(worker.keys_dir))
         session, self._offer = offer_session(public["server"])
-        self._parcels = Parcels(io)
+        self._parcels, self._times = Parcels(io, times=times), times
         self._parcels.meet("server", session)
         io.links.append(self._parcels)
         url = first_reachable(worker.parent_urls, keys, public["relay"])
@@ -109,7 +112,13 @@ class Uplink:
         os._exit(EXIT_LEASE)
 
     def flush(self, timeout_s: float = 5.0) -> None:
-        """Wait until every answer has arrived, as long as something is still asked for."""
+        """Wait until every answer has arrived, as long as something is still asked for.
+
+        Args:
+            timeout_s: how long nothing may be asked for; longer, if a data connection may have to be made anew.
+        """
+        if self.cell.keeps_big:
+            timeout_s = max(timeout_s, self._times.stall_s + self._times.redial_s[1])
         asked = -1
         while self.cell.kept and asked != self._parcels.asked:
             asked = self._parcels.asked

@@ -77,6 +77,11 @@ class Called(Sender):
         """How many answers wait for their acknowledgement."""
         return len(self._answers.kept())
 
+    @property
+    def keeps_big(self) -> bool:
+        """Tell whether one of them travels by reference."""
+        return any(answer.parcel.blob is not None for answer in self._answers.kept())
+
     def reply(self, incoming: Incoming, reply: Reply) -> None:
         """Answer a call; the answer is kept until the caller has it. The first answer counts.
 
