@@ -48,6 +48,8 @@ class RunSpec(msgspec.Struct, frozen=True):
         scheduler: "local" (processes on this machine), "slurm" or "fake-slurm".
         server_urls: where the server listens, best first.
         poll_s: seconds between two looks at the queue in steady state.
+        blob_location: a folder that the server and the ranks see, for what is too big for a message; ""
+            sends it over the network.
         lease_s: seconds that a worker and its relay may be out of touch.
         relay: where the relay listens for its workers.
         all_sites: the names of all sites of the run, if other relays serve some of them.
@@ -66,6 +68,7 @@ class RunSpec(msgspec.Struct, frozen=True):
     code_path: tuple[str, ...] = ()
     poll_s: float = 30.0
     lease_s: float = 60.0
+    blob_location: str = ""
     relay: RelaySpec = RelaySpec()
     all_sites: tuple[str, ...] = ()
     version: int = SPEC_VERSION

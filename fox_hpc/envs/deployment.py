@@ -61,7 +61,11 @@ class Deployment:
             RunRecord(run=spec.run, job_name=spec.job_name, folder=spec.folder, env=env_name),
             dict.fromkeys(spec.names, "relay"),
             spec.min_clients,
-            Listening(load_keys(keys_dir, "server"), {"relay": load_public(keys_dir)["relay"]}),
+            Listening(
+                load_keys(keys_dir, "server"),
+                {"relay": load_public(keys_dir)["relay"]},
+                blob_location=spec.blob_location,
+            ),
             start_sites=self._start_sites,
             end_sites=self._end_sites,
         )

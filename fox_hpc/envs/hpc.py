@@ -41,6 +41,8 @@ class HpcEnv(ExecEnv):
         profile: keys of hpc_config that hold where a recipe does not say them itself; what is the same
             for all jobs on one cluster. `hpc.profile.load_profile` reads them from a file.
         relay: where the relay listens for its workers.
+        blob_location: a folder that this process and the compute nodes see. What is too big for a message is
+            put there, sealed, instead of sent over the network; what a node does not see there is sent.
 
     Raises:
         RecipeError: the scheduler is none of these, or `fake` is given for a real one.
@@ -56,6 +58,7 @@ class HpcEnv(ExecEnv):
         fake: dict[str, Any] | None = None,
         profile: Mapping[str, Any] | None = None,
         relay: RelaySpec | None = None,
+        blob_location: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(num_clients, workspace)
         if scheduler not in SCHEDULERS:
@@ -64,6 +67,7 @@ class HpcEnv(ExecEnv):
             raise RecipeError(f"fake= describes the fake cluster; with scheduler={scheduler!r} there is none")
         self.scheduler, self.poll_s, self.fake = scheduler, poll_s, dict(fake or {})
         self.relay = relay or RelaySpec()
+        self.blob_location = "" if blob_location is None else str(Path(blob_location).resolve())
         self.profile = HpcConfig.from_mapping(profile or {}, "profile")
 
     def deploy(self, recipe: FoxRecipe) -> Run:
@@ -139,7 +143,9 @@ class HpcEnv(ExecEnv):
         )
         # A recipe's word goes before the profile's, a site's own before both.
         sites = (msgspec.structs.replace(site, hpc=self._asks(recipe, site)) for site in spec.sites)
-        return msgspec.structs.replace(spec, sites=tuple(sites), relay=self.relay)
+        return msgspec.structs.replace(
+            spec, sites=tuple(sites), relay=self.relay, blob_location=self.blob_location
+        )
 
     def _asks(self, recipe: FoxRecipe, site: SiteSpec) -> dict[str, Any]:
         # The words themselves, not the configs made of them: a default that is spelled out wins as well.

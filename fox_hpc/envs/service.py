@@ -14,6 +14,7 @@ from ..record import RunRecord
 from ..server.controller import FoxController
 from ..server.desk import SiteDesk
 from ..tracking.receiver import make_receivers
+from ..wire.blob_folder import blob_folder
 from ..wire.data_port import DataPort
 from ..wire.handshake import Welcome, package_version
 from ..wire.keys import Keys
@@ -31,12 +32,13 @@ CANCEL_S = 60.0
 
 @dataclass(frozen=True)
 class Listening:
-    """Where a server listens, with which pair, and to whom: owner → public key."""
+    """Where a server listens, with which pair, and to whom: owner → public key; see RunSpec.blob_location."""
 
     keys: Keys
     allowed: Mapping[str, str]
     host: str = "127.0.0.1"
     port: int = 0
+    blob_location: str = ""
 
     @property
     def data_port(self) -> int:
@@ -92,7 +94,7 @@ class Service:
         self.desk.board = self.controller
 
     def _listen(self, at: Listening, welcome: Welcome) -> None:
-        parcels = Parcels(self.io)
+        parcels = Parcels(self.io, folder=blob_folder(at.blob_location))
         door = DataPort(self.io, parcels.greeted, host=at.host, ports=(at.data_port,))
         self.io.links += [parcels, door]
         welcome = msgspec.structs.replace(welcome, data_port=door.port)

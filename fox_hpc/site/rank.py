@@ -23,6 +23,7 @@ from ..environment import RankEnv, WorkerEnv
 from ..metric import Point
 from ..spec import load_spec
 from ..wire import codec
+from ..wire.blob_folder import blob_folder
 from ..wire.cell import Incoming
 from ..wire.keys import load_keys
 from ..wire.zmq_link import ZmqIo
@@ -57,7 +58,8 @@ class Rank:
         site, rank, world = self.worker.site_name, self.ranks.rank, self.ranks.world_size
         keys = load_keys(Path(self.worker.keys_dir), site)
         if rank == 0:
-            self.up = Uplink(self.io, self.worker, keys, self.spec.lease_s)
+            folder = blob_folder(self.spec.blob_location)
+            self.up = Uplink(self.io, self.worker, keys, self.spec.lease_s, folder=folder)
             if world > 1:
                 self.lead = RankLead(
                     self.io,

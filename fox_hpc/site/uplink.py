@@ -13,6 +13,7 @@ from typing import Any
 from ..environment import WorkerEnv
 from ..metric import Point
 from ..wire import channel, codec, envelope
+from ..wire.blob_folder import BlobFolder
 from ..wire.cell import Cell, worker_cell
 from ..wire.data_port import host_of
 from ..wire.data_times import NORMAL, DataTimes
@@ -29,7 +30,14 @@ class Uplink:
     """What rank 0 says upwards. When the relay stays away longer than the lease, the process ends itself."""
 
     def __init__(
-        self, io: ZmqIo, worker: WorkerEnv, keys: Keys, lease_s: float, times: DataTimes = NORMAL
+        self,
+        io: ZmqIo,
+        worker: WorkerEnv,
+        keys: Keys,
+        lease_s: float,
+        *,
+        times: DataTimes = NORMAL,
+        folder: BlobFolder | None = None,
     ) -> None:
         self.name = worker_cell(worker.site_name)
         self.over = threading.Event()
@@ -38,7 +46,7 @@ class Uplink:
         self._call_off: Callable[[], None] | None = None
         public = load_public(Path(worker.keys_dir))
         session, self._offer = offer_session(public["server"])
-        self._parcels, self._times = Parcels(io, times=times), times
+        self._parcels, self._times = Parcels(io, times=times, folder=folder), times
         self._parcels.meet("server", session)
         io.links.append(self._parcels)
         url = first_reachable(worker.parent_urls, keys, public["relay"])
@@ -115,7 +123,8 @@ class Uplink:
         """Wait until every answer has arrived, as long as something is still asked for.
 
         Args:
-            timeout_s: how long nothing may be asked for; longer, if a data connection may have to be made anew.
+            timeout_s: how long nothing may be asked for; longer, if a data connection may have to be made
+                anew.
         """
         if self.cell.keeps_big:
             timeout_s = max(timeout_s, self._times.stall_s + self._times.redial_s[1])

@@ -50,11 +50,13 @@ class Ref(msgspec.Struct, frozen=True, array_like=True):
         id: names the blob, 16 random bytes.
         key: its key, wrapped for one receiver.
         sizes: bytes of each frame, in order.
+        folder: the blob is in the folder that both ends were told of.
     """
 
     id: bytes
     key: bytes
     sizes: tuple[int, ...]
+    folder: bool = False
 
 
 class Chunk(NamedTuple):

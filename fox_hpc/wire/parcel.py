@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ..errors import BlobError
 from .blob import BIG_BYTES, Ref, SealedBlob
+from .blob_folder import BlobFolder
 
 
 class Holder(Protocol):
@@ -33,20 +35,50 @@ class Parcel:
     Args:
         targets: the cells that it is for.
         holder: None sends everything within the message.
+        folder: a big one is written there at once, and not held in memory.
+
+    Raises:
+        BlobError: it cannot be written there.
     """
 
-    def __init__(self, frames: Sequence[Any], targets: Sequence[str], holder: Holder | None = None) -> None:
+    def __init__(
+        self,
+        frames: Sequence[Any],
+        targets: Sequence[str],
+        holder: Holder | None = None,
+        folder: BlobFolder | None = None,
+    ) -> None:
         self._frames = list(frames)
-        self._holder = holder
+        self._holder, self._folder = holder, folder
         self._lock = threading.Lock()
         self._left, self._without = set(targets), set(targets)
         self.blob: SealedBlob | None = None
         if holder is not None and sum(memoryview(frame).nbytes for frame in frames) > BIG_BYTES:
             self.blob = SealedBlob(frames)
             holder.hold(self)
+            if folder is not None:
+                self._write(folder)
 
     def __repr__(self) -> str:
         return f"<Parcel for {len(self._left)} · {self.blob or f'{len(self._frames)} frames'}>"
+
+    def _write(self, folder: BlobFolder) -> None:
+        assert self.blob is not None
+        try:
+            self.blob.seal()
+            folder.write(self.blob)
+        except BaseException:
+            self.close()
+            raise
+        self.blob.free()
+
+    def chunk(self, number: int) -> tuple[memoryview, bytes]:
+        """Give a chunk of the blob, sealed, and its tag; raises BlobError if it cannot be had."""
+        if self.blob is None:
+            raise BlobError(f"{self!r} has no blob")
+        if self._folder is not None:
+            return self._folder.chunk(self.blob.id, self.blob.plan, number)
+        return self.blob.chunk(number)
 
     def is_for(self, cell: str) -> bool:
         """Tell whether a cell may have it."""
@@ -57,19 +89,19 @@ class Parcel:
         if self.blob is not None and self._holder is not None:
             wrapped = self._holder.wrap(cell, self.blob)
             if wrapped is not None:
-                ref = Ref(self.blob.id, wrapped, self.blob.plan.sizes)
+                ref = Ref(self.blob.id, wrapped, self.blob.plan.sizes, self._folder is not None)
                 return [msgspec.msgpack.encode(ref)], self.blob.plan.total
         return self._frames, 0
 
     def seal(self) -> None:
         """Make sure that the owner of the frames may change them from now on, as far as a blob does."""
-        if self.blob is not None:
+        if self.blob is not None and self._folder is None:
             self.blob.seal()
 
     def snapshot(self) -> None:
         """Make sure that the owner of the frames may change them from now on, and keep none of them."""
         if self.blob is not None:
-            self.blob.seal()
+            self.seal()
             self.blob.forget_frames()
             self._frames = []
         else:
@@ -99,6 +131,8 @@ class Parcel:
         if self.blob is not None and self._holder is not None:
             self._holder.let_go(self)
             self.blob.close()
+            if self._folder is not None:
+                self._folder.remove(self.blob.id)
 
 
 #: How a cell makes parcels: of frames, for targets.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +12,7 @@ import msgspec
 
 from ..errors import BlobError, NotAllowed, WireError
 from .blob import MOST_BYTES, Ref, SealedBlob
+from .blob_folder import BlobFolder
 from .data_frames import hello_id
 from .data_peer import DataPeer
 from .data_times import NORMAL, DataTimes
@@ -17,6 +20,8 @@ from .opened_blob import OpenedBlob
 from .parcel import Parcel
 from .session import Session
 from .stream import Loop
+
+log = logging.getLogger(__name__)
 
 _read_ref = msgspec.msgpack.Decoder(Ref).decode
 
@@ -29,10 +34,20 @@ class Parcels:
     Args:
         most_bytes: a bigger payload is refused before memory is taken for it.
         times: how long data connections wait.
+        folder: where big payloads are put, and looked for if the other end says that it has put them there.
     """
 
-    def __init__(self, io: Loop, *, most_bytes: int = MOST_BYTES, times: DataTimes = NORMAL) -> None:
+    def __init__(
+        self,
+        io: Loop,
+        *,
+        most_bytes: int = MOST_BYTES,
+        times: DataTimes = NORMAL,
+        folder: BlobFolder | None = None,
+    ) -> None:
         self._io, self._most_bytes, self._times = io, most_bytes, times
+        self._folder = folder
+        self._reading: set[bytes] = set()
         self._peers: dict[str, DataPeer] = {}
         self._held: dict[bytes, Parcel] = {}
         #: How many chunks others have asked for.
@@ -42,8 +57,12 @@ class Parcels:
         return f"<Parcels {len(self._held)} held · {len(self._peers)} peers>"
 
     def pack(self, frames: Sequence[Any], targets: Sequence[str]) -> Parcel:
-        """Make a parcel for these cells; from any thread."""
-        return Parcel(frames, targets, self)
+        """Make a parcel for these cells; from any thread.
+
+        Raises:
+            BlobError: it cannot be put where it should lie.
+        """
+        return Parcel(frames, targets, self, self._folder)
 
     # Who the peers are.
 
@@ -99,9 +118,38 @@ class Parcels:
         Raises:
             WireError: it refers to nothing that can be fetched.
         """
-        peer, blob = self._referred(cell, frames)
-        peer.fetch(blob, done, failed)
+        peer, blob, there = self._referred(cell, frames)
+        if not (there and self._folder):
+            peer.fetch(blob, done, failed)
+        elif blob.id not in self._reading:
+            self._reading.add(blob.id)
+            words = self._folder, blob, lambda: peer.fetch(blob, done, failed), done
+            threading.Thread(target=self._read, args=words, name="fox-blob", daemon=True).start()
         return blob.id
+
+    def _read(
+        self,
+        folder: BlobFolder,
+        blob: OpenedBlob,
+        otherwise: Callable[[], None],
+        done: Callable[[list[Any]], None],
+    ) -> None:
+        """Read a blob from the folder; what cannot be read there is asked for on the data connection."""
+        whole = True
+        try:
+            folder.read(blob)
+        except BlobError as error:
+            log.warning("%s: it is fetched over the network", error)
+            whole = False
+
+        def tell() -> None:
+            self._reading.discard(blob.id)
+            if whole:
+                done(list(blob.frames()))
+            else:
+                otherwise()
+
+        self._io.call_soon(tell)
 
     def take_up(
         self,
@@ -111,7 +159,7 @@ class Parcels:
         failed: Callable[[BlobError], None],
     ) -> bytes:
         """Like `fetch`, but only of the first frame; `need` gets more of it."""
-        peer, blob = self._referred(cell, frames)
+        peer, blob, _ = self._referred(cell, frames)
         if peer.take_up(blob, failed):
             peer.need(blob, blob.chunks_of([0]), lambda: begun(blob))
         return blob.id
@@ -125,7 +173,7 @@ class Parcels:
 
         self._io.call_soon(need)
 
-    def _referred(self, cell: str, frames: Sequence[Any]) -> tuple[DataPeer, OpenedBlob]:
+    def _referred(self, cell: str, frames: Sequence[Any]) -> tuple[DataPeer, OpenedBlob, bool]:
         peer = self._peers.get(cell)
         if peer is None:
             raise NotAllowed(f"{cell} refers to a blob, and shares no session with this end")
@@ -137,7 +185,7 @@ class Parcels:
         if not ref.sizes:
             raise WireError(f"{cell} sent a reference to nothing")
         key = peer.session.unwrap(ref.key, ref.id)
-        return peer, OpenedBlob(ref.id, key, ref.sizes, self._most_bytes)
+        return peer, OpenedBlob(ref.id, key, ref.sizes, self._most_bytes), ref.folder
 
     def drop(self, cell: str, id: bytes) -> None:
         """Nobody needs a blob any more; from any thread."""
@@ -174,7 +222,7 @@ class Parcels:
         parcel = self._held.get(id)
         if parcel is None or parcel.blob is None or not parcel.is_for(cell):
             raise BlobError(f"there is no blob {id.hex()[:8]} for {cell} here")
-        return parcel.blob.chunk(number)
+        return parcel.chunk(number)
 
     def got_by(self, cell: str, id: bytes) -> None:
         """See Shelf."""

@@ -1,7 +1,7 @@
 """A server, a relay and workers in one process, over real sockets, with a proxy between each pair of them.
 
-The server's end is SiteDesk, the relay's door is Door and its pump DataPump, the workers' end is Uplink: only the
-jobs are left out. The waits are short; the rest is as in a run.
+The server's end is SiteDesk, the relay's door is Door and its pump DataPump, the workers' end is Uplink: only
+the jobs are left out. The waits are short; the rest is as in a run.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Site:
             keys_dir=str(chain.folder / name),
             attempt=attempt,
         )
-        self.up = Uplink(self.io, env, load_keys(chain.folder / name, name), 600.0, SHORT)
+        self.up = Uplink(self.io, env, load_keys(chain.folder / name, name), 600.0, times=SHORT)
         self._answer = chain.answer
         self._thread = threading.Thread(target=self._serve, name=f"serve {name}", daemon=True)
 
