@@ -19,7 +19,7 @@ def curve(blocks: int, calls: int, repeats: int, mib: int) -> Iterator[Figure]:
         runners = {"fox": partial(locked.echo, [b"1"]), "one_hop": partial(bare.echo, [b"1"])}
         yield next(latencies("curve_echo", in_blocks(runners, blocks, calls)))
         weights = model_of(mib)
-        data, target = memoryview(weights).cast("B"), bytearray(mib * MIB)
+        data, target = memoryview(weights).cast("B"), memoryview(bytearray(mib * MIB))
         blob = SealedBlob([weights])
         runners = {
             "curve": partial(locked.echo, [data]),

@@ -48,7 +48,7 @@ def link(blocks: int, calls: int, repeats: int, mib: int) -> Iterator[Figure]:
         }
         yield from latencies("link_call", in_blocks(runners, blocks, calls))
         weights = model_of(mib)
-        data, target = memoryview(weights).cast("B"), bytearray(mib * MIB)
+        data, target = memoryview(weights).cast("B"), memoryview(bytearray(mib * MIB))
         runners = {
             "fox": partial(cells.echo, weights),
             "memcpy": lambda: [target.__setitem__(slice(None), data) for _ in range(2)],

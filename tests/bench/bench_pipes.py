@@ -23,7 +23,7 @@ import zmq
 
 MIB = 2**20
 CHUNK = 4 * MIB
-TIMEOUT_MS = 60_000
+TIMEOUT_MS = 300_000
 
 
 class Far:

@@ -26,7 +26,7 @@ def relay(blocks: int, calls: int, repeats: int, sizes: Sequence[int]) -> Iterat
     """Measure small calls, then models of these sizes in MiB."""
     yield from call(blocks, calls)
     for mib in sizes:
-        yield model(mib, repeats)
+        yield model(mib, repeats if mib <= 512 else min(repeats, 3))
 
 
 def call(blocks: int, calls: int) -> Iterator[Figure]:

@@ -12,7 +12,7 @@ from typing import Any
 from fox_hpc import FoxRecipe, HpcEnv, PocEnv, SimEnv, fox
 
 #: A run that takes longer than this has failed.
-RUN_TIMEOUT_S = 100.0
+RUN_TIMEOUT_S = 1200.0
 
 
 class Planned:

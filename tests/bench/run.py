@@ -46,7 +46,7 @@ GROUPS: dict[str, Callable[[bool, Sequence[int]], Iterator[Figure]]] = {
     "submissions": lambda quick, _: bench_poll.submissions(*(("slurm",) if quick else ())),
     "peers": lambda quick, mib: bench_field.peers(*((5, mib[0], 1) if quick else (20, mib[0], 3))),
 }
-FULL_MIB, QUICK_MIB = 256, 32
+FULL_MIB, QUICK_MIB = 256, 128
 
 
 def main() -> None:

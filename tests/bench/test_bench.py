@@ -21,11 +21,11 @@ def bench(history: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_each_figure_is_a_json_line_beside_its_limit_or_peers_and_is_kept(tmp_path: Path) -> None:
     history = tmp_path / "kept" / "history.jsonl"
-    done = bench(history, "--only", "codec", "--only", "link", "--json")
+    done = bench(history, "--only", "codec", "--only", "link", "--only", "curve", "--json")
 
     assert (done.returncode, done.stderr) == (0, "")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["group"] for line in lines] == ["codec", "codec", "link", "link", "link"]
+    assert [line["group"] for line in lines] == ["codec"] * 2 + ["link"] * 3 + ["curve"] * 4
     for line in lines:
         assert {"name", "value", "unit", "limit"} <= set(line)
         ratios = [key.removeprefix("ratio_to_") for key in line if key.startswith("ratio_to_")]
@@ -35,11 +35,9 @@ def test_each_figure_is_a_json_line_beside_its_limit_or_peers_and_is_kept(tmp_pa
     assert [line["name"] for line in kept] == [line["name"] for line in lines]
     assert all({"date", "commit", "quick", "mib", "load"} <= set(line) for line in kept)
 
-    table = bench(history, "--only", "link").stdout.splitlines()
+    table = bench(history, "--only", "curve").stdout.splitlines()
     rows = [row for row in table if row.startswith("| ")]
-    assert [row.split(" | ")[0].removeprefix("| ") for row in rows[2:]] == [
-        line["name"] for line in lines[2:]
-    ]
+    assert [row.split(" | ")[0][2:] for row in rows[2:]] == [line["name"] for line in lines[5:]]
     # Each is set beside what was kept.
     assert all(row.rstrip(" |").endswith("%") for row in rows[2:])
 
