@@ -49,7 +49,8 @@ class Uplink:
         self._parcels, self._times = Parcels(io, times=times, folder=folder), times
         self._parcels.meet("server", session)
         io.links.append(self._parcels)
-        url = first_reachable(worker.parent_urls, keys, public["relay"])
+        patience_s = min(5.0, io.dead_after_ms / 1000)
+        url = first_reachable(worker.parent_urls, keys, public["relay"], handshake_s=patience_s)
         self.link = io.dial(url, self.name, self, keys, public["relay"])
         self.cell = Cell(
             self.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -13,19 +14,26 @@ import zmq.utils.monitor
 from ..errors import LinkClosed, NotAllowed
 from .keys import Keys
 
-_EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+_EVENTS = (
+    zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+)
+#: What answered in another language is tried again after so long: perhaps a byte was hurt.
+AGAIN_S = 0.5
 
 
-def first_reachable(urls: Sequence[str], keys: Keys, server_key: str, *, timeout_s: float = 30.0) -> str:
+def first_reachable(
+    urls: Sequence[str], keys: Keys, server_key: str, *, timeout_s: float = 30.0, handshake_s: float = 5.0
+) -> str:
     """Dial all addresses at once and return the first whose CURVE handshake succeeds.
 
-    The handshake proves the peer's key, so that a stranger who listens on the same address loses.
+    The handshake proves the peer's key, so that a stranger who listens on the same address loses. One that
+    takes longer than `handshake_s` is begun anew.
 
     Raises:
         LinkClosed: none answered within `timeout_s`; names every address that was tried.
         NotAllowed: all that answered refused this key.
     """
-    probe = _Probe(keys, server_key)
+    probe = _Probe(keys, server_key, handshake_s)
     try:
         for url in dict.fromkeys(urls):
             probe.dial(url)
@@ -35,13 +43,15 @@ def first_reachable(urls: Sequence[str], keys: Keys, server_key: str, *, timeout
 
 
 class _Probe:
-    def __init__(self, keys: Keys, server_key: str) -> None:
-        self._keys, self._server_key = keys, server_key
+    def __init__(self, keys: Keys, server_key: str, handshake_s: float) -> None:
+        self._keys, self._server_key, self._handshake_s = keys, server_key, handshake_s
         self._context = zmq.Context()
         self._poller = zmq.Poller()
         self._dialled: dict[Any, tuple[str, Any]] = {}
         self._wrong: list[str] = []
         self._refused: set[str] = set()
+        #: Sockets that libzmq has given up, and when to dial with them again.
+        self._again: dict[Any, float] = {}
 
     def dial(self, url: str) -> None:
         socket = self._context.socket(zmq.DEALER)
@@ -49,6 +59,7 @@ class _Probe:
         self._dialled[monitor] = url, socket
         self._poller.register(monitor, zmq.POLLIN)
         socket.linger = 0
+        socket.handshake_ivl = int(self._handshake_s * 1000)
         socket.ipv6 = "[" in url
         socket.curve_secretkey = self._keys.secret.encode()
         socket.curve_publickey = self._keys.public.encode()
@@ -61,15 +72,20 @@ class _Probe:
 
     def first(self, deadline: float) -> str:
         while len(self._refused) + len(self._wrong) < len(self._dialled):
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
+            now = time.monotonic()
+            if now >= deadline:
                 break
-            for monitor, _ in self._poller.poll(math.ceil(left_s * 1000)):
+            self._dial_again(now)
+            wait_s = min([deadline, *self._again.values()]) - now
+            for monitor, _ in self._poller.poll(math.ceil(wait_s * 1000)):
                 url = self._dialled[monitor][0]
                 event = zmq.utils.monitor.recv_monitor_message(monitor)
                 if event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                     return url
-                self._refused.add(url)
+                if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                    self._refused.add(url)
+                else:
+                    self._again[monitor] = time.monotonic() + AGAIN_S
         if self._refused:
             raise NotAllowed(f"{', '.join(sorted(self._refused))} refused the key of {self._keys.owner}")
         tried = ", ".join([url for url, _ in self._dialled.values()]) or "no address at all"
@@ -77,6 +93,14 @@ class _Probe:
         raise LinkClosed(
             f"no answer from any of {tried}{wrong}: is a firewall between this node and the login node?"
         )
+
+    def _dial_again(self, now: float) -> None:
+        for monitor in [monitor for monitor, at in self._again.items() if at <= now]:
+            del self._again[monitor]
+            url, socket = self._dialled[monitor]
+            with contextlib.suppress(zmq.ZMQError):
+                socket.disconnect(url)
+            socket.connect(url)
 
     def close(self) -> None:
         for monitor, (_, socket) in self._dialled.items():

@@ -43,6 +43,8 @@ class ZmqLink(ABC):
         self._socket.setsockopt(zmq.HEARTBEAT_IVL, self.io.heartbeat_ms)
         self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, self.io.dead_after_ms)
         self._socket.setsockopt(zmq.HEARTBEAT_TTL, self.io.dead_after_ms)
+        # Heartbeats begin after the handshake, which may hang as well.
+        self._socket.handshake_ivl = self.io.dead_after_ms
         # Not get_monitor_socket: its queue is bounded, and a full one would stop libzmq's own thread.
         address = f"inproc://fox-monitor-{next(numbers)}"
         self._socket.monitor(address, events)

@@ -37,6 +37,9 @@ class Harm:
     seconds: float = 0.0
     done: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.kind} {self.way} at {self.at}" + ("" if self.done else ", not reached")
+
 
 class Over(Exception):
     """The connection was ended."""
