@@ -72,13 +72,16 @@ def _announce(lines: Lines, env: ServeEnv, run: Run, advertise: tuple[str, ...])
     assert env.service is not None
     link = env.service.link
     urls, sites = advertise or (link.url,), list(run.record().sites)
-    text = f"ready: {run.run_id} waits for {', '.join(sites)} at {', '.join(urls)}"
+    data_port = env.service.desk.welcome.data_port
+    where = f"{', '.join(urls)}, for data at port {data_port}"
+    text = f"ready: {run.run_id} waits for {', '.join(sites)} at {where}"
     lines.say(
         "ready",
         text,
         run=run.run_id,
         urls=list(urls),
         port=link.port,
+        data_port=data_port,
         sites=sites,
         workspace=str(run.workspace),
     )

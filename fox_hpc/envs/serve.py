@@ -98,7 +98,8 @@ def read_bind(url: str) -> tuple[str, int]:
     """Read an address to listen at; raises RecipeError."""
     match = _BIND.fullmatch(url)
     port = int(match["port"].replace("*", "0")) if match else 0
-    if match is None or port > 65535:
+    # Data connections take the port after it.
+    if match is None or port > 65534:
         raise RecipeError(f"{url!r} is nothing to listen at: 'tcp://*:8555' or 'tcp://[::]:8555' is right")
     return match["v6"] or match["host"], port
 

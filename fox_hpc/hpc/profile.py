@@ -21,7 +21,7 @@ from .resources import HpcConfig
 TABLES = ("job", "relay")
 RELAY_KEYS = ("poll_s", "listen", "advertise", "ports")
 
-_PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+_PORTS = re.compile(r"(\d{1,5})-(\d{1,5})")
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,10 @@ def _relay(table: Mapping[str, Any], where: str) -> RelaySpec:
 def read_ports(text: object, where: str) -> tuple[int, int]:
     """Read a range of ports, `20000-20010`; raises RecipeError."""
     match = _PORTS.fullmatch(text) if isinstance(text, str) else None
-    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    if not 1 <= first <= last <= 65535:
-        raise RecipeError(f"{where}={text!r}: a range of ports is right, '20000-20010'")
+    first, last = (int(match[1]), int(match[2])) if match else (0, 0)
+    # One port is for messages, another for data.
+    if not 1 <= first < last <= 65535:
+        raise RecipeError(f"{where}={text!r}: a range of ports is right, two or more: '20000-20010'")
     return first, last
 
 

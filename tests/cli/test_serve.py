@@ -434,7 +434,7 @@ def test_a_fake_scheduler_is_not_taken_for_a_clusters_own(
 def test_addresses_are_read_and_wrong_ones_refused(place: Place) -> None:
     assert read_bind("tcp://*:8555") == ("*", 8555)
     assert read_bind("tcp://[::]:*") == ("::", 0)
-    for wrong in ("here", "tcp://*", "tcp://*:99999", "tcp://::1:80", "http://*:80"):
+    for wrong in ("here", "tcp://*", "tcp://*:99999", "tcp://*:65535", "tcp://::1:80", "http://*:80"):
         with pytest.raises(RecipeError, match="is nothing to listen at"):
             read_bind(wrong)
     kit = key_folder.load_kit(place.folder / "site-a.kit")

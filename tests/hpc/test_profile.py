@@ -64,7 +64,11 @@ def test_an_empty_profile_says_nothing() -> None:
         ("[job]\nmem = 64", "site.toml [job]['mem']=64: a whole number with its unit"),
         (
             "[relay]\nports = '9-1'",
-            "site.toml [relay]: ports='9-1': a range of ports is right, '20000-20010'",
+            "site.toml [relay]: ports='9-1': a range of ports is right, two or more: '20000-20010'",
+        ),
+        (
+            "[relay]\nports = '20000-20000'",
+            "site.toml [relay]: ports='20000-20000': a range of ports is right",
         ),
         ("[relay]\nports = 20000", "site.toml [relay]: ports=20000: a range of ports is right"),
         ("[relay]\nadvertise = 'login1'", "site.toml [relay]: advertise='login1': a list is right"),
