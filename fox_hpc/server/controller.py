@@ -195,8 +195,9 @@ class FoxController:
             self._open()
             if self._aborted.is_set():
                 raise RunCancelled(f"run {self._record.run} was cancelled")
-            self.change(state="RUNNING")
+            # What fails before it says RUNNING is told by `submit --detach`, which waits for that.
             self.app.run_init(context)
+            self.change(state="RUNNING")
             result = self.app.run_algo(context)
             self.succeeded = True
             return result

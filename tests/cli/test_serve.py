@@ -99,6 +99,13 @@ class Process:
             if line["event"] == event and all(line.get(name) == value for name, value in fields.items()):
                 return line
 
+    def rest(self) -> list[Any]:
+        """Give the lines that nobody has waited for."""
+        lines: list[Any] = []
+        while not self._news.empty():
+            lines.append(self._news.get())
+        return [*lines, *self.errors]
+
     def logged(self, text: str) -> int:
         """Count the log lines that have a text in them, of those that were read."""
         return sum(text in line["text"] for line in self.lines if line["event"] == "log")
@@ -116,6 +123,7 @@ class Place:
 
     def __init__(self, folder: Path, start: Start) -> None:
         self.folder, self._start = folder, start
+        self.started: list[Process] = []
         self.recipe = folder / "stepwise.py"
         self.recipe.write_text(STEPWISE)
         self.keys = folder / "keys"
@@ -134,7 +142,12 @@ class Place:
         return self.run("join", *what, *where, *words, env=env)
 
     def run(self, *words: str | Path, env: Any = None) -> Process:
-        return Process(self._start(*words, "--json", env=env))
+        self.started.append(Process(self._start(*words, "--json", env=env)))
+        return self.started[-1]
+
+    def heard(self) -> list[Any]:
+        """Give what the commands have said that nobody has waited for, when something did not come."""
+        return [said for one in self.started for said in (one.popen.args, one.popen.poll(), *one.rest())]
 
     def go(self, *rounds: int) -> None:
         """Let the sites answer from now on."""
@@ -142,9 +155,9 @@ class Place:
             (self.folder / f"go-{number}").touch()
 
     def wait_for_call(self, site: str, number: int = 0) -> None:
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 90
         while not (self.folder / f"{site}-in-{number}").exists():
-            assert time.monotonic() < deadline, f"{site} was not called"
+            assert time.monotonic() < deadline, "\n".join([f"{site} was not called", *map(str, self.heard())])
             time.sleep(0.02)
 
 

@@ -232,7 +232,8 @@ def test_detach_shows_why_there_is_no_run(fox: Fox, tmp_path: Path) -> None:
 
 
 def test_detach_shows_the_error_of_a_run_that_fails_at_once(fox: Fox, recipe: Path) -> None:
-    recipe.write_text(recipe.read_text().replace("total = 0", "raise OSError('disk of mine')"))
+    begin = "@fox.init\n    def begin(self): raise OSError('disk of mine')\n\n    @fox.algo"
+    recipe.write_text(recipe.read_text().replace("@fox.algo", begin))
     done = fox("submit", recipe, "--env", "sim", "--detach")
 
     assert done.returncode == 1
