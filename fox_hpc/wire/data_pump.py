@@ -97,9 +97,14 @@ class DataPump:
 
     @property
     def piece_bytes(self) -> int:
-        """How much one direction of a connection may hold."""
+        """How much one direction of a connection may hold, once the others hold no more than that."""
         share = self._budget_bytes // (2 * max(1, len(self._pipes)))
         return max(LEAST_BYTES, min(MOST_BYTES, share))
+
+    @property
+    def spare_bytes(self) -> int:
+        """How much of the budget nobody holds."""
+        return max(LEAST_BYTES, self._budget_bytes - sum(pipe.held for pipe in self._pipes))
 
     def _greeted(self, data: bytes, sock: socket.socket) -> None:
         session = hello_id(data)
@@ -110,6 +115,8 @@ class DataPump:
         others = self._of(session)
         if len(others) >= MOST_OF_ONE:
             min(others, key=lambda pipe: pipe.moved_at).close()
+        for pipe in self._pipes:
+            pipe.trim()
         pipe = Pipe(self, self._io, session, sock)
         self._pipes.add(pipe)
         Dialling(self._io, self._upstream, lambda up: pipe.start(up, data), self._times.dial_s)
@@ -150,6 +157,17 @@ class Pipe:
             self._io.watch(fd, lambda n=number: self._read(n), lambda n=number: self._write(n))  # type: ignore[misc]
         self._write(1)
 
+    @property
+    def held(self) -> int:
+        """The memory that it has, in bytes."""
+        return sum(len(place) for place in self._places)
+
+    def trim(self) -> None:
+        """Give back what is not in use: there are more now who need some."""
+        self._places = [
+            place if full else bytearray() for place, full in zip(self._places, self._full, strict=True)
+        ]
+
     def close(self) -> None:
         """End both connections."""
         if not self._closed:
@@ -169,7 +187,8 @@ class Pipe:
             return
         size = self._pump.piece_bytes
         if len(self._places[other]) != size:
-            self._places[other] = bytearray(size)
+            self._places[other] = bytearray()
+            self._places[other] = bytearray(min(size, self._pump.spare_bytes))
         try:
             count = self._sockets[number].recv_into(self._places[other])
         except BlockingIOError:
