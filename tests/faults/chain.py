@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from tcp_proxy import Harm, TcpProxy
 
-from fox_hpc.call import Call, Reply
+from fox_hpc.call import Call, Fault, Reply
 from fox_hpc.environment import WorkerEnv
 from fox_hpc.errors import WireError
 from fox_hpc.server.desk import SiteDesk
@@ -136,13 +136,13 @@ class Site:
 
     def _serve(self) -> None:
         while (incoming := self.up.cell.take()) is not None:
-            try:
-                reply = Reply(self._answer(self, incoming))
-            except Exception as error:
-                from fox_hpc.call import Fault
+            self.up.cell.reply(incoming, self._reply(incoming))
 
-                reply = Reply(fault=Fault.from_exception(error))
-            self.up.cell.reply(incoming, reply)
+    def _reply(self, incoming: Incoming) -> Reply:
+        try:
+            return Reply(self._answer(self, incoming))
+        except Exception as error:
+            return Reply(fault=Fault.from_exception(error))
 
     def close(self) -> None:
         self.up.cell.stop()
