@@ -217,7 +217,7 @@ class SiteDesk:
         if self._parcels is not None and self._keys is not None:
             try:
                 offer = msgspec.convert(value["session"], Offer)
-            except (msgspec.ValidationError, TypeError, KeyError) as error:
+            except (msgspec.ValidationError, TypeError, LookupError) as error:
                 raise WireError(f"{cell} offers no session: {error}") from error
             self._parcels.meet(cell, accept_session(offer, self._keys))
 

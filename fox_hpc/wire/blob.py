@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..errors import BlobError
+from ..errors import BlobError, WireError
 from ..late import LATE_BYTES
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,24 @@ class Ref(msgspec.Struct, frozen=True, array_like=True):
     key: bytes
     sizes: tuple[int, ...]
     folder: bool = False
+
+
+_read_ref = msgspec.msgpack.Decoder(Ref).decode
+
+
+def read_ref(frame: Any) -> Ref:
+    """Read what travels in place of a blob.
+
+    Raises:
+        WireError: it cannot be read, or refers to nothing.
+    """
+    try:
+        ref = _read_ref(frame)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise WireError(f"a reference to a blob cannot be read: {error}") from error
+    if not ref.sizes:
+        raise WireError("a reference to a blob without frames came")
+    return ref
 
 
 class Chunk(NamedTuple):

@@ -23,7 +23,7 @@ def read_call(frames: list[Any]) -> Call:
     Raises:
         CodecError: they are not a call, or hold a class that is not registered here.
     """
-    value = codec.decode(frames)
+    value = _map_in(frames)
     try:
         func, caller, ranks = value["head"]
         args, kwargs = value["args"], value["kwargs"]
@@ -34,6 +34,14 @@ def read_call(frames: list[Any]) -> Call:
     if not (texts and isinstance(args, list) and named):
         raise CodecError("$", "this is not a call (a part has the wrong type)")
     return Call(func, tuple(args), kwargs, caller=caller, ranks=ranks)
+
+
+def _map_in(frames: list[Any]) -> dict[Any, Any]:
+    value = codec.decode(frames)
+    if not isinstance(value, dict):
+        # Arrays are asked for their parts with other errors.
+        raise CodecError("$", f"this is neither call nor reply (it is a {type(value).__name__})")
+    return value
 
 
 def write_reply(reply: Reply) -> list[Any]:
@@ -55,7 +63,7 @@ def _plain(value: Any) -> Any:
 
 def read_reply(frames: list[Any]) -> Reply:
     """Decode a reply's frames; raises CodecError as `read_call` does."""
-    value = codec.decode(frames)
+    value = _map_in(frames)
     try:
         fault, result = value["fault"], value["result"]
         return Reply(result, msgspec.convert(fault, Fault) if fault is not None else None)

@@ -233,7 +233,12 @@ class Cell(Called):
         def begun(blob: OpenedBlob) -> None:
             sizes = blob.plan.sizes
             now = {number for number, size in enumerate(sizes) if size < LATE_BYTES}
-            now |= {number for number in codec.frames_of_bytes(blob.frames()[0]) if number < len(sizes)}
+            try:
+                copied = codec.frames_of_bytes(blob.frames()[0])
+            except WireError as error:
+                self._unanswered(head, error)
+                return
+            now |= {number for number in copied if 0 < number < len(sizes)}
             assert parcels is not None
             parcels.need(out.target, blob, blob.chunks_of(now), lambda: self._here(head, blob))
 
@@ -286,4 +291,4 @@ class Cell(Called):
         out = self._pop(head.id)
         self._say("ack", head.id, head.origin)
         if out is not None:
-            out.fail(Fault.from_exception(why))
+            self._end(out, Fault.from_exception(why))

@@ -39,6 +39,9 @@ __all__ = ["INLINE_BYTES", "MAX_DEPTH", "decode", "encode", "register"]
 Buffer = Any
 
 MAX_DEPTH = 100
+#: What is not in an array or in bytes takes so much at most, and so many arrays travel at once.
+MOST_HEADER_BYTES = 64 * 2**20
+MOST_FRAMES = 2**20
 #: bytes values from this size on are a frame of their own.
 INLINE_BYTES = 4096
 
@@ -58,7 +61,13 @@ def encode(value: Any) -> list[Buffer]:
     """
     frames = Frames()
     try:
-        return [_pack(_tree(value, ROOT, frames, 0)), *frames.buffers]
+        header = _pack(_tree(value, ROOT, frames, 0))
+        if len(header) > MOST_HEADER_BYTES:
+            plain = f"numbers and text take {len(header)} bytes, at most {MOST_HEADER_BYTES} travel at once"
+            raise refuse(ROOT, f"{plain}: put them into arrays, or encode them as bytes")
+        if len(frames.buffers) >= MOST_FRAMES:
+            raise refuse(ROOT, f"there are {len(frames.buffers)} arrays, fewer than {MOST_FRAMES} can travel")
+        return [header, *frames.buffers]
     except CodecError:
         raise
     except UnicodeEncodeError as error:
@@ -75,19 +84,34 @@ def decode(frames: Sequence[Buffer]) -> Any:
         CodecError: the frames are not what `encode` makes, or a class in them is not registered. Nothing
             else is raised, and nothing bigger than the frames is allocated, whatever they hold.
     """
-    if not frames:
-        raise refuse(ROOT, "there is no header frame")
+    if not frames or len(frames) > MOST_FRAMES:
+        raise refuse(
+            ROOT, f"{len(frames)} frames came; a header and at most {MOST_FRAMES - 1} more are right"
+        )
+    return _value(_header(frames[0]), ROOT, Frames(frames[1:]), 0)
+
+
+def _header(frame: Buffer) -> Any:
+    # A byte of it may become an object of 64 bytes.
+    if memoryview(frame).nbytes > MOST_HEADER_BYTES:
+        size = memoryview(frame).nbytes
+        raise refuse(
+            ROOT, f"the header frame has {size} bytes, more than the {MOST_HEADER_BYTES} that are taken"
+        )
     try:
-        head = _unpack(frames[0])
+        return _unpack(frame)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise refuse(ROOT, f"the header frame is not msgpack: {error}") from error
-    return _value(head, ROOT, Frames(frames[1:]), 0)
 
 
 def frames_of_bytes(header: Buffer) -> list[int]:
-    """Give the numbers, among all frames, of those that become values of type bytes: these are copied."""
+    """Give the numbers, among all frames, of those that become values of type bytes: these are copied.
+
+    Raises:
+        CodecError: the header cannot be read.
+    """
     found: list[int] = []
-    left: list[Any] = [_unpack(header)]
+    left: list[Any] = [_header(header)]
     while left:
         head = left.pop()
         if type(head) is dict:

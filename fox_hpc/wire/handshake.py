@@ -79,7 +79,10 @@ def read(frames: list[Any], kind: type[T]) -> T:
     Raises:
         WireError: the frames hold something else.
     """
+    value = codec.decode(frames)
+    if not isinstance(value, dict):
+        raise WireError(f"this is no {kind.__name__.lower()}: it is a {type(value).__name__}")
     try:
-        return msgspec.convert(codec.decode(frames), kind)
+        return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise WireError(f"this is no {kind.__name__.lower()}: {error}") from error

@@ -8,10 +8,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from ..errors import BlobError, NotAllowed, WireError
-from .blob import MOST_BYTES, Ref, SealedBlob
+from .blob import MOST_BYTES, SealedBlob, read_ref
 from .blob_folder import BlobFolder
 from .data_frames import hello_id
 from .data_peer import DataPeer
@@ -22,8 +20,6 @@ from .session import Session
 from .stream import Loop
 
 log = logging.getLogger(__name__)
-
-_read_ref = msgspec.msgpack.Decoder(Ref).decode
 
 
 class Parcels:
@@ -177,13 +173,9 @@ class Parcels:
         peer = self._peers.get(cell)
         if peer is None:
             raise NotAllowed(f"{cell} refers to a blob, and shares no session with this end")
-        try:
-            [frame] = frames
-            ref = _read_ref(frame)
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
-            raise WireError(f"{cell} sent a reference that cannot be read: {error}") from error
-        if not ref.sizes:
-            raise WireError(f"{cell} sent a reference to nothing")
+        if len(frames) != 1:
+            raise WireError(f"{cell} sent {len(frames)} frames where a reference to a blob was due")
+        ref = read_ref(frames[0])
         key = peer.session.unwrap(ref.key, ref.id)
         return peer, OpenedBlob(ref.id, key, ref.sizes, self._most_bytes), ref.folder
 

@@ -159,6 +159,7 @@ class Chain:
         serve: runs a call that a site makes to the server.
         harms: what is done by the proxy at each place.
         mangle: what the relay does to messages.
+        start: False leaves it to others to start workers.
     """
 
     def __init__(
@@ -171,7 +172,9 @@ class Chain:
         mangle: Mangle = as_it_is,
         serve: Callable[[Call], Any] = lambda call: None,
         most_bytes: int = 2**40,
+        start: bool = True,
     ) -> None:
+        self._start = start
         self.folder, self.answer, self.mangle, self._serve = folder, answer, mangle, serve
         names = [f"site-{number}" for number in range(1, sites + 1)]
         self.server_keys, self.relay_keys = new_keys("server"), new_keys("relay")
@@ -213,7 +216,7 @@ class Chain:
     def __enter__(self) -> Chain:
         self._serving.start()
         self.relay.enter("run")
-        for name in self.attempts:
+        for name in self.attempts if self._start else ():
             self.begin_site(name)
         return self
 
