@@ -361,7 +361,10 @@ def test_who_may_not_is_refused_told_once_and_counted_and_the_run_goes_on(place:
 
     assert (server.end(), site.end(), ended["state"]) == (0, 0, "DONE")
     assert ended["result"][1][0] == {"site-a": "site-a"}
-    assert ended["refused"] == {**dict.fromkeys(KINDS, TIMES), "another version": 1}
+    # Who hangs up in the midst of a handshake counts too, and an intruder may.
+    assert ended["refused"].pop("no handshake") >= TIMES
+    told = {kind: TIMES for kind in KINDS if kind != "no handshake"}
+    assert ended["refused"] == {**told, "another version": 1}
     # Three keys that nobody has listed are three strangers; all else is told once.
     assert server.logged("refused: ") == len(KINDS) + TIMES
 

@@ -10,7 +10,7 @@ from fox_hpc.errors import NotAllowed
 from fox_hpc.wire.keys import new_keys
 from fox_hpc.wire.session import Offer, Session, accept_session, offer_session
 
-BLOB = os.urandom(16)
+BLOB = bytes(range(16))
 
 
 def pair() -> tuple[Session, Session]:
@@ -55,7 +55,7 @@ def test_key_that_the_other_end_did_not_wrap_for_the_blob_is_refused(what: str) 
         server.unwrap(wrapped, blob)
 
 
-@pytest.mark.parametrize(("key", "blob"), [(bytes(31), BLOB), (bytes(32), BLOB[:15])])
+@pytest.mark.parametrize(("key", "blob"), [(bytes(31), BLOB), (bytes(32), BLOB[:15])], ids=["key", "id"])
 def test_key_or_id_of_another_length_is_refused(key: bytes, blob: bytes) -> None:
     worker, server = pair()
 
