@@ -84,10 +84,10 @@ def decode(frames: Sequence[Buffer]) -> Any:
         CodecError: the frames are not what `encode` makes, or a class in them is not registered. Nothing
             else is raised, and nothing bigger than the frames is allocated, whatever they hold.
     """
-    if not frames or len(frames) > MOST_FRAMES:
-        raise refuse(
-            ROOT, f"{len(frames)} frames came; a header and at most {MOST_FRAMES - 1} more are right"
-        )
+    if not frames:
+        raise refuse(ROOT, "there is no header frame")
+    if len(frames) > MOST_FRAMES:
+        raise refuse(ROOT, f"{len(frames)} frames came, more than the {MOST_FRAMES} that are taken")
     return _value(_header(frames[0]), ROOT, Frames(frames[1:]), 0)
 
 

@@ -1,7 +1,6 @@
 """A worker in a process of its own, to be killed: `python worker_process.py URL SITE KEYS_DIR ATTEMPT`.
 
-It gives each array back turned round, until its stdin ends; says `ready`, and the name of each call that it
-begins.
+It gives each array back turned round, until its stdin ends; says `ready`, and the name of each call begun.
 """
 
 from __future__ import annotations

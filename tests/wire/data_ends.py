@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from fox_hpc.errors import BlobError
@@ -23,8 +24,10 @@ T = TypeVar("T")
 
 PATIENCE_S = 10.0
 SHORT = DataTimes(
-    greet_s=0.4, dial_s=2.0, redial_s=(0.02, 0.1), tick_s=0.05, stall_s=0.3, give_up_s=1.5, silent_s=0.6
+    greet_s=0.4, dial_s=2.0, redial_s=(0.02, 0.1), tick_s=0.05, stall_s=0.4, give_up_s=8.0, silent_s=0.7
 )
+#: For tests of what gives up.
+HASTY = replace(SHORT, give_up_s=1.5)
 
 
 def on(io: ZmqIo, action: Callable[[], T]) -> T:
