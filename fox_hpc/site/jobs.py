@@ -124,13 +124,17 @@ class SiteJob:
         """Look at once: something points to the job's end."""
         self.next_look = min(self.next_look, now)
 
+    def lives(self) -> None:
+        """A worker of it serves: what spoke of an end was of an earlier start, which no look has shown."""
+        self.driver_ended = self.driver_code = self.lost_touch = None
+        self.driver_told = False
+
     def _believe(self, info: JobInfo) -> None:
         if info.state == "PENDING" and self.state == "RUNNING" and not self.ready:
             # The scheduler has put the job back into its queue; what was before is over.
             self.requeues += 1
             self.state, self.reason, self.nodes = "PENDING", info.reason or "requeued", ""
-            self.driver_ended = self.driver_code = self.lost_touch = None
-            self.driver_told = False
+            self.lives()
             return
         # "LOST" from a query only means that the scheduler forgot the job: the driver knew better.
         if info.state == "LOST" and self.driver_ended is not None:

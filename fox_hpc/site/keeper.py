@@ -102,7 +102,10 @@ class JobKeeper:
                 self._ended(job)
 
     def note_ready(self, site: str, attempt: int) -> None:
-        """Write down that a worker holds a site's lease."""
+        """A worker holds a site's lease: write it down, and believe no earlier word of the job's end."""
+        job = self.jobs[site]
+        if job.attempt == attempt and job.ready:
+            job.lives()
         if (site, attempt) not in self._noted:
             self._noted.add((site, attempt))
             self._record.add("ready", site, attempt)

@@ -34,6 +34,17 @@ def test_a_job_that_waits_again_after_its_worker_went_was_put_back_by_the_schedu
     assert (job.state, job.requeues, job.driver_ended) == ("PENDING", 1, None)
 
 
+def test_a_worker_that_serves_counts_more_than_what_an_earlier_start_has_left():
+    """The job was put back and began again between two looks: nothing but its worker shows that it lives."""
+    job = submitted()
+    job.observe(JobInfo("7", "RUNNING", nodes="node1"), 1.0, POLL_S)
+    job.driver_ended, job.driver_code, job.lost_touch = 1.5, 143, 1.4
+    job.lives()
+    job.observe(JobInfo("7", "RUNNING", nodes="node1"), 100.0, POLL_S)
+
+    assert (job.state, job.suspect) == ("RUNNING", False)
+
+
 @pytest.mark.parametrize(
     ("state", "driver_code", "again"),
     [
