@@ -144,7 +144,11 @@ class HpcEnv(ExecEnv):
         # A recipe's word goes before the profile's, a site's own before both.
         sites = (msgspec.structs.replace(site, hpc=self._asks(recipe, site)) for site in spec.sites)
         return msgspec.structs.replace(
-            spec, sites=tuple(sites), relay=self.relay, blob_location=self.blob_location
+            spec,
+            sites=tuple(sites),
+            relay=self.relay,
+            # A folder for the run alone: whatever a killed process leaves there ends with the run.
+            blob_location=self.blob_location and str(Path(self.blob_location) / run),
         )
 
     def _asks(self, recipe: FoxRecipe, site: SiteSpec) -> dict[str, Any]:

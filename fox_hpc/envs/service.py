@@ -94,7 +94,8 @@ class Service:
         self.desk.board = self.controller
 
     def _listen(self, at: Listening, welcome: Welcome) -> None:
-        parcels = Parcels(self.io, folder=blob_folder(at.blob_location))
+        self._blobs = blob_folder(at.blob_location)
+        parcels = Parcels(self.io, folder=self._blobs)
         door = DataPort(self.io, parcels.greeted, host=at.host, ports=(at.data_port,))
         self.io.links += [parcels, door]
         welcome = msgspec.structs.replace(welcome, data_port=door.port)
@@ -126,6 +127,8 @@ class Service:
         finally:
             self.desk.cell.stop()
             self.io.close()
+            if self._blobs is not None:
+                self._blobs.clear()
 
     def finish_sites(self, *, met_only: bool = False) -> None:
         """Ask the sites to end, wait until they have, and cancel the jobs of those that do not.

@@ -7,6 +7,7 @@ folder has no key. It is whole from the moment at which it has its name.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -20,7 +21,7 @@ LOOK_S = 0.05
 
 
 class BlobFolder:
-    """One folder; any number of cells may share it. For use from any thread.
+    """One run's folder; any number of cells may share it. For use from any thread.
 
     Raises:
         WorkspaceError: the folder cannot be made.
@@ -30,6 +31,7 @@ class BlobFolder:
         self.path, self._seen_s = path, seen_s
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.chmod(0o700)
         except OSError as error:
             raise WorkspaceError(f"blob_location {path} cannot be made: {error.strerror}") from error
 
@@ -99,6 +101,10 @@ class BlobFolder:
     def remove(self, id: bytes) -> None:
         """Nobody needs a blob any more."""
         self._file(id).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove the folder with what processes that were killed have left in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def _file(self, id: bytes) -> Path:
         # By the id alone: nothing that a peer says can name another file.
