@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from serving import Place
 
 RECIPE = """
 from fox_hpc import FoxRecipe, fox
@@ -124,3 +125,9 @@ def endless(tmp_path: Path) -> Path:
 def write(file: Path, text: str) -> Path:
     file.write_text(text)
     return file
+
+
+@pytest.fixture
+def place(tmp_path: Path, start: Start) -> Place:
+    """A place with two sites on the allow-list, for `serve` and `join`."""
+    return Place(tmp_path, start)

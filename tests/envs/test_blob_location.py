@@ -54,7 +54,9 @@ def test_what_a_killed_site_has_left_there_ends_with_the_run(tmp_path: Path) -> 
 
 def test_a_folder_that_cannot_be_made_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WorkspaceError, match=r"blob_location .*file/blobs/bulk-\S+ cannot be made: Not a directory"):
+    with pytest.raises(
+        WorkspaceError, match=r"blob_location .*file/blobs/bulk-\S+ cannot be made: Not a directory"
+    ):
         recipe(Server(late=False)).execute(
             HpcEnv(2, "fake-slurm", tmp_path, blob_location=tmp_path / "file" / "blobs")
         )
