@@ -50,15 +50,21 @@ def run_in_foreground(argv: Sequence[str], environ: dict[str, str]) -> int:
     Ctrl-C is the command's business, which the terminal tells of it; TERM and HUP are passed on.
     """
     child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
 
     def pass_on(signum: int, frame: FrameType | None) -> None:
         if child is not None:
             child.send_signal(signum)
+        else:
+            early.append(signum)
 
     before = {signum: signal.signal(signum, pass_on) for signum in (signal.SIGTERM, signal.SIGHUP)}
     before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda signum, frame: None)
     try:
         child = subprocess.Popen(argv, env=environ)
+        # The command may run, and tell so, before it is known here whom to pass a signal on to.
+        for signum in early:
+            child.send_signal(signum)
         code = child.wait()
     except OSError as error:
         click.echo(f"fox-hpc: {argv[0]}: {error.strerror}", err=True)

@@ -31,6 +31,12 @@ def test_a_command_that_is_not_there_is_127(fox: Fox) -> None:
     assert "no-such-command-here: No such file or directory" in done.stderr
 
 
+def test_a_signal_that_comes_with_the_commands_first_breath_is_passed_on(fox: Fox) -> None:
+    done = fox("fake", "up", "--", "sh", "-c", "kill -HUP $PPID; exec sleep 60")
+
+    assert done.returncode == 128 + signal.SIGHUP
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_passed_on_and_the_cluster_is_taken_down(start: Start, signum: int) -> None:
     process = start("fake", "up", "--", "sh", "-c", "echo up; exec sleep 60")
