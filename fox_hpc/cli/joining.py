@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -91,6 +92,8 @@ class Joining:
         if door is None or welcome is None:
             return "asked"
         folder = self._prepared(welcome)
+        if folder is None:
+            return "asked"
         spec, environ = load_spec(folder), process_environ()
         fake = _fake(spec.scheduler, folder)
         try:
@@ -147,8 +150,8 @@ class Joining:
                 self.lines.say("waiting", text, site=self.kit.site)
         return None
 
-    def _prepared(self, welcome: Welcome) -> Path:
-        """Give this site's folder of the run, which an earlier process may have prepared already."""
+    def _prepared(self, welcome: Welcome) -> Path | None:
+        """Give this site's folder of the run, maybe of an earlier process; None if a signal came."""
         folder = self.workspace.resolve() / f"{welcome.run}-at-{self.kit.site}"
         if run_file(folder).exists():
             return folder
@@ -165,15 +168,28 @@ class Joining:
             "profile": self.profile and str(Path(self.profile).resolve()),
             "ports": self.ports,
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "fox_hpc.cli.prepare"],
-            input=msgspec.json.encode(wanted),
-            stdout=sys.stderr.fileno(),
-            check=False,
-        )
-        if done.returncode:
-            raise NotPrepared(done.returncode if done.returncode > 0 else 1)
+        code = self._prepare(msgspec.json.encode(wanted))
+        if self.stop.count:
+            return None
+        if code:
+            raise NotPrepared(code if code > 0 else 1)
         return folder
+
+    def _prepare(self, wanted: bytes) -> int:
+        """Run `prepare`, which loads the recipe and so may take for ever; a signal ends it."""
+        argv = [sys.executable, "-m", "fox_hpc.cli.prepare"]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=sys.stderr.fileno()) as process:
+            assert process.stdin is not None
+            # It ends without a word where it cannot even start: then its exit code tells.
+            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+                pipe.write(wanted)
+            while process.poll() is None:
+                if self.stop.count:
+                    # Nothing is lost: a folder counts only once its run.json is there, which is written last.
+                    process.kill()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(LOOK_S)
+        return process.returncode
 
     def _tell(self, relay: FoxExecutor, welcome: Welcome) -> None:
         """Say that this site is ready, once the server listens to it, and whenever it does again."""

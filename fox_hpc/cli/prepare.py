@@ -8,6 +8,7 @@ the server.
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from pathlib import Path
 
@@ -103,6 +104,8 @@ def _spec(recipe: FoxRecipe, wanted: Wanted) -> RunSpec:
 
 def main() -> None:
     """Prepare what stdin asks for; the exit code is that of `fox-hpc`."""
+    # A terminal's Ctrl-C comes here too; `join` knows what is to be ended.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         wanted = msgspec.json.decode(sys.stdin.buffer.read(), type=Wanted)
         with contextlib.redirect_stdout(sys.stderr):

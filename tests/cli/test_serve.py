@@ -210,6 +210,21 @@ def test_signals_cancel_the_jobs_on_both_sides(place: Place) -> None:
     ]
 
 
+def test_a_signal_ends_a_join_whose_recipe_hangs(place: Place) -> None:
+    server = place.serve("tcp://127.0.0.1:0", "--sites", "site-a")
+    url = server.wait_for("ready")["urls"][0]
+    place.recipe.write_text(f"{STEPWISE}\n(HERE / 'loading').touch()\ntime.sleep(600)\n")
+    site = place.join("site-a", url)
+    wait_for((place.folder / "loading").exists)
+    below = psutil.Process(site.popen.pid).children(recursive=True)
+    site.popen.send_signal(signal.SIGTERM)
+
+    assert site.end() == 143
+    assert below
+    assert psutil.wait_procs(below, timeout=10)[1] == []
+    assert not list(place.folder.glob("at-site-a/*/run.json"))
+
+
 def _words(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
