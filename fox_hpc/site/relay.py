@@ -257,15 +257,19 @@ class FoxExecutor:
     def peer_changed(self, link: Link, peer: str, up: bool) -> None:
         """See Handler."""
         job = self.keeper.jobs.get(site_of(peer))
-        if job is None or job.ended or job.state == "NEW":
+        if job is None or job.ended:
             return
         if up:
-            self._touched.add((job.site, job.attempt))
-            job.lost_touch = None
+            # Also before the scheduler has said that it took the job: that may come after the job's begin.
             head = envelope.seal(
                 "data", channel.WORKER, id=str(self._pump.port), origin=relay_cell(job.site), target=peer
             )
             self._down.send(peer, [head])
+        if job.state == "NEW":
+            return
+        if up:
+            self._touched.add((job.site, job.attempt))
+            job.lost_touch = None
         elif job.ready or (job.site, job.attempt) in self._touched:
             # Else it is the worker of an earlier attempt that goes, and says nothing of this one.
             job.ready, job.lost_touch = False, time.monotonic()

@@ -63,10 +63,13 @@ class Jobs:
     def __init__(self) -> None:
         self.workers: list[WorkerEnv] = []
         self.states: dict[str, str] = {}
+        self.answers = threading.Event()
+        self.answers.set()
 
     def submit(self, site: str, worker: WorkerEnv) -> str:
         self.workers.append(worker)
         self.states[str(worker.attempt)] = "RUNNING"
+        self.answers.wait(20)
         return str(worker.attempt)
 
     def find(self, name: str) -> list[str]:
@@ -228,6 +231,24 @@ def test_an_attempt_has_keys_of_its_own_which_end_with_it(
     assert old.public != new.public
     assert [head.attempt for head in server.said("ready")] == [1, 2]
     assert sum("is not on the list" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_a_worker_that_comes_before_the_schedulers_answer_is_told_the_data_port_and_heard(
+    server: Server, relay: Any
+) -> None:
+    _, jobs = relay
+    wait_for(lambda: jobs.workers)
+    jobs.answers.clear()
+    jobs.states["1"] = "PREEMPTED"
+    wait_for(lambda: len(jobs.workers) == 2)
+    worker = Worker(server.io, jobs.workers[1])
+    wait_for(lambda: "data" in [envelope.read(frames[0]).kind for _, frames in worker.messages])
+    worker.say("ready", 2)
+    wait_for(lambda: server.said("ready"))
+    jobs.answers.set()
+    wait_for(lambda: server.said("event"))
+
+    assert [head.attempt for head in server.said("ready")] == [2]
 
 
 def test_what_a_worker_may_not_say_is_refused_once_counted_and_not_passed_on(
