@@ -30,7 +30,6 @@ from .outgoing import Outgoing
 from .parcel import Parcel
 from .parcels import Parcels
 from .pulls import PeerGone
-from .refusals import Refusals
 from .sender import Post
 
 __all__ = [
@@ -80,7 +79,6 @@ class Cell(Called):
         self._outgoing: dict[str, Outgoing] = {}
         self._reachable: set[str] = set(reachable)
         self._lost: dict[str, Fault] = {}
-        self.refusals = Refusals()
 
     def __repr__(self) -> str:
         to_do, kept = len(self._answers.running()), self.kept
@@ -185,6 +183,8 @@ class Cell(Called):
 
     def deliver(self, head: Envelope, frames: list[Any]) -> None:
         """Take a message of the lane `fox/call`; `frames` are those behind the envelope."""
+        if head.blob and self._is_stale(head, frames):
+            return
         if head.kind == "call":
             self._take_call(head, frames)
         elif head.kind == "reply":

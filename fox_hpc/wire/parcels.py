@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import BlobError, NotAllowed, WireError
-from .blob import MOST_BYTES, SealedBlob, read_ref
+from .blob import MOST_BYTES, Ref, SealedBlob, read_ref
 from .blob_folder import BlobFolder
 from .data_frames import hello_id
 from .data_peer import DataPeer
@@ -169,13 +169,20 @@ class Parcels:
 
         self._io.call_soon(need)
 
+    def is_of_another_session(self, cell: str, frames: Sequence[Any]) -> bool:
+        """Tell whether a message refers to a blob for an attempt that is over, or was not heard of yet.
+
+        Raises:
+            WireError: it refers to nothing that can be fetched.
+        """
+        peer = self._peers.get(cell)
+        return peer is not None and not peer.session.has_wrapped(_ref_of(cell, frames).key)
+
     def _referred(self, cell: str, frames: Sequence[Any]) -> tuple[DataPeer, OpenedBlob, bool]:
         peer = self._peers.get(cell)
         if peer is None:
             raise NotAllowed(f"{cell} refers to a blob, and shares no session with this end")
-        if len(frames) != 1:
-            raise WireError(f"{cell} sent {len(frames)} frames where a reference to a blob was due")
-        ref = read_ref(frames[0])
+        ref = _ref_of(cell, frames)
         key = peer.session.unwrap(ref.key, ref.id)
         return peer, OpenedBlob(ref.id, key, ref.sizes, self._most_bytes), ref.folder
 
@@ -221,3 +228,9 @@ class Parcels:
         parcel = self._held.get(id)
         if parcel is not None:
             parcel.got(cell)
+
+
+def _ref_of(cell: str, frames: Sequence[Any]) -> Ref:
+    if len(frames) != 1:
+        raise WireError(f"{cell} sent {len(frames)} frames where a reference to a blob was due")
+    return read_ref(frames[0])

@@ -11,6 +11,7 @@ from . import channel, envelope
 from .envelope import Envelope
 from .parcel import Parcel
 from .parcels import Parcels
+from .refusals import Refusals
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +25,26 @@ class Sender:
     def __init__(self, name: str, post: Post, attempt: int, parcels: Parcels | None) -> None:
         self.name, self.attempt = name, attempt
         self._post, self._parcels = post, parcels
+        #: What was not believed.
+        self.refusals = Refusals()
 
     def _pack(self, payload: list[Any], targets: list[str]) -> Parcel:
         return self._parcels.pack(payload, targets) if self._parcels else Parcel(payload, targets)
+
+    def _is_stale(self, head: Envelope, frames: list[Any]) -> bool:
+        """Tell whether a blob is meant for another attempt, or comes of one; what is open is sent again.
+
+        A call may reach a new attempt before the server has heard that it is there: it will, and then it
+        sends every open call anew.
+        """
+        try:
+            stale = self._parcels is not None and self._parcels.is_of_another_session(head.origin, frames)
+        except WireError:
+            return False
+        if stale:
+            sentence = f"a {head.kind} of {head.origin} with bytes of another session is left alone"
+            self.refusals.note("another session", head.origin, sentence)
+        return stale
 
     def _fetch(
         self,

@@ -53,7 +53,11 @@ class Session:
     def wrap(self, key: bytes, blob: bytes) -> bytes:
         """Seal a blob's key for the other end."""
         nonce = os.urandom(12)
-        return nonce + bytes(self._wraps.encrypt(nonce, key, blob))
+        return self.id + nonce + bytes(self._wraps.encrypt(nonce, key, blob))
+
+    def has_wrapped(self, wrapped: bytes) -> bool:
+        """Tell whether a wrapped key names this session; whether it is of it, `unwrap` tells."""
+        return same(wrapped[:ID_BYTES], self.id)
 
     def unwrap(self, wrapped: bytes, blob: bytes) -> bytes:
         """Open a blob's key.
@@ -63,8 +67,11 @@ class Session:
         """
         from cryptography.exceptions import InvalidTag
 
+        sealed = wrapped[ID_BYTES:]
         try:
-            key = bytes(self._unwraps.decrypt(wrapped[:12], wrapped[12:], blob))
+            if not self.has_wrapped(wrapped):
+                raise ValueError("it names another session")
+            key = bytes(self._unwraps.decrypt(sealed[:12], sealed[12:], blob))
         except (InvalidTag, ValueError) as error:
             raise NotAllowed(f"the key of blob {blob.hex()[:8]} was not sealed by {self!r}") from error
         if len(key) != KEY_BYTES or len(blob) != ID_BYTES:
