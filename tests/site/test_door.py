@@ -122,6 +122,8 @@ def relay(server: Server, io: ZmqIo, tmp_path: Path, away_s: float) -> Iterator[
     made = FoxExecutor(spec, jobs, io, door(server, io, away_s=away_s))
     thread = threading.Thread(target=made.run)
     thread.start()
+    # Jobs are submitted at once; what a worker says before the door is open stays here.
+    wait_for(lambda: made.door.open)
     yield made, jobs
     made.stop()
     thread.join()
