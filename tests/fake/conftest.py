@@ -75,7 +75,8 @@ def is_alive(pid: int) -> bool:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[FakeCluster]:
-    with FakeCluster(kill_wait_s=0.6, requeue_wait_s=0.3) as up:
+    # Long enough for a busy machine to let an srun say why it ends; only what ignores TERM takes as long.
+    with FakeCluster(kill_wait_s=3, requeue_wait_s=0.3) as up:
         yield up
 
 
