@@ -125,7 +125,8 @@ class GroupCall:
         self._conclude()
         if self._given_away:
             raise FoxError(f"as_completed() gave the answers of {self._call.func}() away: none are kept")
-        return Results(self._call.func, self._in_order(self._values), self._failures, called=self._order)
+        failures = self._in_order(self._failures)
+        return Results(self._call.func, self._in_order(self._values), failures, called=self._order)
 
     def cancel(self) -> None:
         """Give up what is open; those sites become failures (CallCancelled)."""

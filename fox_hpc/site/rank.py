@@ -130,8 +130,9 @@ class Rank:
         if incoming is None:
             return context
         over: Callable[[], bool] = self.up.over.is_set if self.up is not None else bool
-        cancelled = incoming.cancelled.is_set
-        return replace(context, is_aborted=lambda: cancelled() or over())
+        cancelled, id = incoming.cancelled.is_set, incoming.id
+        given_up = self.follower.given_up if self.follower is not None else frozenset[str]()
+        return replace(context, is_aborted=lambda: cancelled() or over() or id in given_up)
 
     def fault_of(self, error: BaseException) -> Fault:
         """Describe what user code raised on this rank."""

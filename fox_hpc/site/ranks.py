@@ -122,6 +122,15 @@ class RankLead:
         """Let every other rank run a call."""
         return self._cell.start_encoded(call, payload, self.others)
 
+    def tell_given_up(self, pending: list[Pending]) -> None:
+        """Tell the other ranks that nobody waits for a call any more; they come out of it by themselves."""
+        for one in pending:
+            target = worker_cell(self._site, int(one.site))
+            head = envelope.seal(
+                "cancel", channel.WORKER, id=one.call_id, origin=worker_cell(self._site), target=target
+            )
+            self._link.send(target, [head])
+
     def received(self, link: Link, peer: str, frames: list[Any]) -> None:
         """See Handler."""
         head = envelope.read(frames[0])
@@ -208,6 +217,8 @@ class RankFollower:
     ) -> None:
         self.rank, self.world_size, self._site = rank, world_size, site
         self._on_orphaned, self._leaving = on_orphaned, False
+        #: Calls that nobody waits for any more, though rank 0 waits for this rank.
+        self.given_up: set[str] = set()
         self.name = worker_cell(site, rank)
         meeting = _wait_for(folder / "ranks.json", world_size)
         url = first_reachable(meeting.urls, keys, keys.public, timeout_s=60.0)
@@ -236,7 +247,12 @@ class RankFollower:
 
     def received(self, link: Link, peer: str, frames: list[Any]) -> None:
         """See Handler."""
-        self.cell.deliver(envelope.read(frames[0]), frames[1:])
+        head = envelope.read(frames[0])
+        if head.channel == channel.WORKER and head.kind == "cancel":
+            # Rank 0 still waits until this rank has come out: its answer must not be dropped.
+            self.given_up.add(head.id)
+        else:
+            self.cell.deliver(head, frames[1:])
 
     def peer_changed(self, link: Link, peer: str, up: bool) -> None:
         """See Handler."""

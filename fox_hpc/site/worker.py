@@ -66,7 +66,10 @@ class FoxWorker(Rank):
     def _everywhere(self, call: Call, payload: list[Any], incoming: Incoming | None) -> Reply:
         if self.lead is None:
             return self.run_here(call, incoming)
-        together = Together(self.lead.enter(call, payload), self.io.call_later, self.give_up)
+        lead, pending = self.lead, self.lead.enter(call, payload)
+        if incoming is not None:
+            incoming.on_cancel(lambda: lead.tell_given_up(pending))
+        together = Together(pending, self.io.call_later, self.give_up)
         reply, agree = together.finish(self.run_here(call, incoming))
         if not agree and reply.fault is not None:
             self.end_job(reply.fault)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,19 @@ class Incoming:
     call: Call
     frames: list[Any]
     cancelled: threading.Event = field(default_factory=threading.Event)
+    _tell: Callable[[], None] | None = None
+
+    def on_cancel(self, tell: Callable[[], None]) -> None:
+        """Call `tell`, maybe twice, once the caller waits no more; at once if that is so now."""
+        self._tell = tell
+        if self.cancelled.is_set():
+            tell()
+
+    def cancel(self) -> None:
+        """The caller waits no more."""
+        self.cancelled.set()
+        if self._tell is not None:
+            self._tell()
 
 
 @dataclass(frozen=True)
@@ -99,8 +113,8 @@ class Answers:
             running = self._running.get(id)
             if running is None:
                 self._let_go(id, origin)
-            elif running.origin == origin:
-                running.cancelled.set()
+        if running is not None and running.origin == origin:
+            running.cancel()
 
     def _let_go(self, id: str, origin: str) -> None:
         if id in self._kept and self._kept[id].target == origin:
