@@ -15,6 +15,7 @@
 #BSUB -G physics
 
 exec >>/shared/ann/fox_runs/fedavg-20260301-101500-a1b2/sites/site-1/attempt-1/"${LSB_JOBID}_0_log.out" 2>>/shared/ann/fox_runs/fedavg-20260301-101500-a1b2/sites/site-1/attempt-1/"${LSB_JOBID}_0_log.err"
+trap '' USR2
 module load cuda/12.4
 export SUBMITIT_EXECUTOR=lsf
 export FOX_ATTEMPT='1'

@@ -13,6 +13,7 @@
 
 exec >>/shared/ann/fox_runs/fedavg-20260301-101500-a1b2/sites/site-1/attempt-1/"${PBS_JOBID%%.*}_0_log.out" 2>>/shared/ann/fox_runs/fedavg-20260301-101500-a1b2/sites/site-1/attempt-1/"${PBS_JOBID%%.*}_0_log.err"
 cd "$PBS_O_WORKDIR"
+trap '' USR2
 source /etc/profile.d/modules.sh
 module load cuda/12.4
 export SUBMITIT_EXECUTOR=pbs

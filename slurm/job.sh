@@ -15,6 +15,7 @@
 #SBATCH --error=/shared/ann/fox_runs/fedavg-20260301-101500-a1b2/sites/site-1/attempt-1/%j_0_log.err
 #SBATCH --mail-type=NONE
 
+trap '' USR2
 module load cuda/12.4
 export SLURM_EXPORT_ENV=ALL
 export SRUN_CPUS_PER_TASK=32

@@ -128,8 +128,8 @@ class FakeCluster:
         """Make things go wrong, or well again, from now on.
 
         Names are the troubles of `Config` (query_delay_s, queries_fail_s, lost_submits, failed_submits,
-        frozen, broken_json), and `fail_node` and `restore_node` with a node's name. Raises ValueError for
-        another one.
+        frozen, broken_json), `fail_node` and `restore_node` with a node's name, and `time_left_s`: all
+        that runs meets its time limit so many seconds from now. Raises ValueError for another one.
         """
         words = [f"{name}={v if isinstance(v, str) else json.dumps(v)}" for name, v in values.items()]
         line = connect(str(self.folder))

@@ -7,25 +7,31 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
+from fox_hpc.fake import jobs as states
 from fox_hpc.fake.engine import Engine
 from fox_hpc.fake.request import Refused, Request, Session
 from fox_hpc.fake.trouble import PROGRAM, Trouble, Troubles
 
 NODES = ("fail_node", "restore_node")
+TIME = "time_left_s"
 
 
 def set_trouble(engine: Engine, request: Request, session: Session) -> None:
-    """The program: `name=value` words, values as in JSON; `fail_node=NAME` and `restore_node=NAME`."""
+    """The program: `name=value` words, values as in JSON; also `fail_node=NAME`, `restore_node=NAME` and
+    `time_left_s=NUMBER`, by which all that runs reaches its time limit so many seconds from now.
+    """
     known = [each.name for each in fields(Troubles)]
     values: dict[str, Any] = {}
     for word in request.argv:
         name, _, text = word.partition("=")
         if name in NODES:
             _node(engine, name, text)
+        elif name == TIME:
+            _shorten(engine, float(_value(word, text)))
         elif name in known:
             values[name] = _value(word, text)
         else:
-            raise Refused(f"{PROGRAM}: no trouble {name}; there are {', '.join([*known, *NODES])}")
+            raise Refused(f"{PROGRAM}: no trouble {name}; there are {', '.join([*known, *NODES, TIME])}")
     engine.trouble.set(values, engine.now())
     engine.reschedule()
     session.reply()
@@ -46,6 +52,13 @@ def _node(engine: Engine, what: str, name: str) -> None:
         engine.fail_node(node, "Not responding")
     else:
         node.down, node.reason = False, "none"
+
+
+def _shorten(engine: Engine, left_s: float) -> None:
+    now, scale = engine.now(), engine.config.time_scale
+    for job in list(engine.jobs.values()):
+        if job.state == states.RUNNING:
+            engine.set_limit(job, (now - job.started + left_s) / scale)
 
 
 class AnswerLost:

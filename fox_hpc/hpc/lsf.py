@@ -108,7 +108,7 @@ def _script(plan: JobPlan) -> Iterator[str]:
     yield ""
     # The file of -o takes LSF's report of the job, and the job's output only when it has ended.
     yield script.redirection(plan, _DIGITS)
-    yield from config.prologue
+    yield from script.prologue(plan)
     yield from script.body(plan, "lsf", launcher, _DIGITS)
 
 

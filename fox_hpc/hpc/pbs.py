@@ -156,7 +156,7 @@ def _script(plan: JobPlan, requests: Requests, title: str) -> Iterator[str]:
     # PBS copies a job's output when the job has ended, and cannot put an id into a file's name.
     yield script.redirection(plan, _DIGITS)
     yield 'cd "$PBS_O_WORKDIR"'
-    yield from plan.config.prologue
+    yield from script.prologue(plan)
     yield from script.body(plan, "pbs", launcher, _DIGITS)
 
 

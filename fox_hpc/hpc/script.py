@@ -101,6 +101,14 @@ def export_line(name: str, value: str) -> str:
     return f"export {name}=" + "'{}'".format(value.replace("'", "'\\''"))
 
 
+def prologue(plan: JobPlan) -> Iterator[str]:
+    """Give the lines that run before the job's python."""
+    # A warning that comes before the driver listens for it would kill the job, as a failed one. It keeps a
+    # clock of its own, and a job that meets its limit all the same is one that timed out.
+    yield "trap '' USR2"
+    yield from plan.config.prologue
+
+
 def body(plan: JobPlan, executor: str, launcher: str, job_id: str) -> Iterator[str]:
     """Give a script's last part: exports, and the python that runs the pickled function.
 

@@ -194,7 +194,7 @@ def _script(plan: JobPlan) -> Iterator[str]:
             yield f"#SBATCH --{name}={shlex.quote(str(value))}"
     yield from script.verbatim(plan.config, "#SBATCH")
     yield ""
-    yield from plan.config.prologue
+    yield from script.prologue(plan)
     # The submitting environment comes along (sbatch's default; a SBATCH_EXPORT=NONE of the site is scrubbed
     # with the rest of SBATCH_*). Where a site's plugin or a directive still says NONE, the job starts with a
     # login environment, these lines are all it needs, and a bare srun in it must be told not to drop them.

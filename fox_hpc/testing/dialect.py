@@ -9,6 +9,7 @@ alone.
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -113,8 +114,8 @@ def a_job_is_warned_and_ends_at_its_time_limit(desk: Desk) -> None:
     """TIMEOUT; before it USR2, or at least the limit and the lead, by which the driver keeps a clock."""
     times = {"time_limit": desk.ground.time_limit, "signal_lead": desk.ground.signal_lead}
     plan = desk.plan("limit", **times)
-    script = plan.folder / "warned.sh"
-    plan = desk.plan("limit", **times, python=f"/bin/bash {shlex.quote(str(script))}")
+    script = plan.folder / "warned.py"
+    plan = desk.plan("limit", **times, python=f"{sys.executable} -I -S {shlex.quote(str(script))}")
     plan.folder.mkdir(parents=True)
     script.write_text(jobs.warned_script(plan.folder))
     job_id = desk.submit(plan, jobs.leave, 0)

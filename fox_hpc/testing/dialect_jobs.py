@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -35,15 +34,17 @@ def leave(exit_code: int) -> None:
 
 
 def warned_script(folder: Path) -> str:
-    """Give a shell script that notes its limit, and when the scheduler warns; and that stays all the same.
+    """Give a program that notes its limit, and when the scheduler warns; and that stays all the same.
 
-    A shell is there at once: a warning that comes before a python is ready for it ends the job.
+    It loads next to nothing, to listen early: a warning that comes before that is lost.
     """
     return f"""\
-cd {shlex.quote(str(folder))}
-trap 'touch {WARNED}' USR2
-echo "$FOX_TIME_LIMIT_S $FOX_SIGNAL_LEAD_S" > {VALUE}
-for _ in {{1..{round(_LONGEST_S / 0.1)}}}; do sleep 0.1; done
+import os, signal, time
+os.chdir({str(folder)!r})
+signal.signal(signal.SIGUSR2, lambda *_: open({WARNED!r}, "w").close())
+with open({VALUE!r}, "w") as file:
+    print(os.environ["FOX_TIME_LIMIT_S"], os.environ["FOX_SIGNAL_LEAD_S"], file=file)
+time.sleep({_LONGEST_S})
 """
 
 

@@ -18,6 +18,7 @@
 #BSUB -R "order[mem]"
 
 exec >>/home/ann/fox_runs/r1/sites/site-1/attempt-1/"${LSB_JOBID}_0_log.out" 2>>/home/ann/fox_runs/r1/sites/site-1/attempt-1/"${LSB_JOBID}_0_log.err"
+trap '' USR2
 module purge
 module load cuda/12.4
 export SUBMITIT_EXECUTOR=lsf

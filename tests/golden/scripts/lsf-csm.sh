@@ -10,6 +10,7 @@
 #BSUB -o /home/ann/fox_runs/r1/sites/site-1/attempt-1/scheduler.log
 
 exec >>/home/ann/fox_runs/r1/sites/site-1/attempt-1/"${LSB_JOBID}_0_log.out" 2>>/home/ann/fox_runs/r1/sites/site-1/attempt-1/"${LSB_JOBID}_0_log.err"
+trap '' USR2
 export SUBMITIT_EXECUTOR=lsf
 export FOX_JOB_NAME='fedavg-20261124-093000-a1b2-site-1-1'
 export FOX_LAUNCHER='jsrun'

@@ -9,6 +9,7 @@
 
 exec >>/home/ann/fox_runs/r1/sites/site-1/attempt-1/"${PBS_JOBID%%.*}_0_log.out" 2>>/home/ann/fox_runs/r1/sites/site-1/attempt-1/"${PBS_JOBID%%.*}_0_log.err"
 cd "$PBS_O_WORKDIR"
+trap '' USR2
 export SUBMITIT_EXECUTOR=pbs
 export FOX_JOB_NAME='fedavg-20261124-093000-a1b2-site-1-1'
 export FOX_LAUNCHER='pbs_tmrsh'

@@ -19,6 +19,7 @@
 #SBATCH --reservation=class
 #SBATCH --mem=0
 
+trap '' USR2
 module purge
 module load cuda/12.4
 export SLURM_EXPORT_ENV=ALL

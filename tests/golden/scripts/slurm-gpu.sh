@@ -11,6 +11,7 @@
 #SBATCH --output=/home/ann/fox_runs/r1/sites/site-1/attempt-1/%j_0_log.out
 #SBATCH --error=/home/ann/fox_runs/r1/sites/site-1/attempt-1/%j_0_log.err
 
+trap '' USR2
 export SLURM_EXPORT_ENV=ALL
 export SRUN_CPUS_PER_TASK=16
 export SUBMITIT_EXECUTOR=slurm

@@ -13,6 +13,7 @@
 
 exec >>/home/ann/fox_runs/r1/sites/site-1/attempt-1/"${PBS_JOBID%%.*}_0_log.out" 2>>/home/ann/fox_runs/r1/sites/site-1/attempt-1/"${PBS_JOBID%%.*}_0_log.err"
 cd "$PBS_O_WORKDIR"
+trap '' USR2
 module purge
 module load cuda/12.4
 export SUBMITIT_EXECUTOR=pbs
