@@ -276,7 +276,7 @@ def test_a_site_reaches_the_server_and_no_other_site(setup: Setup):
 def test_a_caller_is_who_the_key_says_and_not_who_it_says_it_is(setup: Setup):
     callers: list[str] = []
 
-    def answer(call: Call) -> None:
+    def answer(call: Call, _: object) -> None:
         callers.append(call.caller)
         setup.desk.cell.stop()
 
