@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from ..call import Call, Pending
@@ -12,15 +14,15 @@ from .backend import Backend
 from .context import Context, use
 from .per_site import for_site, has_per_site
 
-#: Answers that are filtered at the same time.
-_AT_ONCE = 4
-
 
 class Border:
     """A backend that gives each site its own arguments, and filters answers before their caller has them."""
 
     def __init__(self, backend: Backend, context: Context) -> None:
         self._backend, self._context = backend, context
+        self._lock = threading.Lock()
+        self._to_filter: deque[Callable[[], None]] = deque()
+        self._filtering = False
 
     @property
     def secure(self) -> bool:
@@ -52,11 +54,29 @@ class Border:
             if error is not None:
                 future.set_exception(error)
             else:
-                # Not on the thread that the answer came on, which has others to take.
-                _pool().submit(self._finish, func, done.result(), future)
+                self._soon(partial(self._finish, func, done.result(), future))
 
         pending.future.add_done_callback(arrived)
         return Pending(pending.site, pending.call_id, future)
+
+    def _soon(self, work: Callable[[], None]) -> None:
+        """Do it on a thread of the call's own: the one that an answer came on has others to take."""
+        with self._lock:
+            self._to_filter.append(work)
+            if self._filtering:
+                return
+            self._filtering = True
+        threading.Thread(target=self._work, name="fox-filters", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._to_filter:
+                    self._filtering = False
+                    return
+                work = self._to_filter.popleft()
+            work()
+            del work  # its answer is the caller's alone now
 
     def _finish(self, func: str, value: Any, future: Future[Any]) -> None:
         try:
@@ -71,8 +91,3 @@ class Border:
     def cancel(self, pending: Sequence[Pending]) -> None:
         """See Backend."""
         self._backend.cancel(pending)
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_AT_ONCE, "fox-filters")

@@ -92,7 +92,7 @@ def _owner(props: Mapping[str, Any], filters: Mapping[str, Any], where: str, fol
     if errors not in ERRORS:
         raise RecipeError(f"{said}: errors={errors!r}: {', '.join(map(repr, ERRORS))} are right")
     return OwnerSpec(
-        checked_props(f"{where} [props] ", props),
+        checked_props(f"{where} [props]", props),
         _filters(filters, "incoming", said),
         _filters(filters, "outgoing", said),
         folder if filters else "",
