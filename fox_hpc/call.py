@@ -136,7 +136,7 @@ class Fault:
         """Describe an exception that the called code raised, with its traceback as text."""
         if isinstance(error, NoSuchFunction):
             return cls("nofunc", message=str(error), known=error.known, rank=rank, host=host)
-        if isinstance(error, CallRefused):
+        if isinstance(error, CallRefused) and error.served:
             return cls("refused", error.filter_name, error.reason, rank=rank, host=error.where)
         trace = _outside(error.__traceback__)
         text = "".join(traceback.format_exception(type(error), error, trace))
@@ -170,6 +170,8 @@ class Fault:
             )
         if isinstance(error, CallCancelled):
             return cls("cancelled", message=str(error))
+        if isinstance(error, CallRefused):
+            return cls("refused", error.filter_name, error.reason, host=error.where)
         return cls.from_exception(error)
 
     def to_error(self, *, site: str, func: str, call_id: str) -> CallError:

@@ -184,8 +184,11 @@ class WaitCycle(CallError):
 class CallRefused(CallError):
     """A filter raised: the value that it was given went no further.
 
-    `filter_name` is the filter, `reason` the name and the text of what it raised.
+    `filter_name` is the filter, `where` its place, `reason` the name and the text of what it raised.
     """
+
+    #: Set where the call was to be run, so that its caller gets this very error.
+    served = False
 
     def __init__(
         self,

@@ -54,22 +54,25 @@ class Filters:
         def one(value: Any) -> Any:
             if isinstance(value, PerSite):
                 return value.each(lambda part: _through(filters, call.func, part, place))
-            return _through(filters, call.func, value, place)
+            return _through(filters, call.func, value, place, served=not leaves)
 
         kwargs = {name: one(value) for name, value in call.kwargs.items()}
         return replace(call, args=tuple(map(one, call.args)), kwargs=kwargs)
 
     def on_answer(self, func: str, value: Any, place: str, *, leaves: bool) -> Any:
         """Filter an answer; raises CallRefused."""
-        return _through(self.outgoing if leaves else self.incoming, func, value, place)
+        filters = self.outgoing if leaves else self.incoming
+        return _through(filters, func, value, place, served=leaves)
 
 
-def _through(filters: Sequence[Filter], func: str, value: Any, place: str) -> Any:
+def _through(filters: Sequence[Filter], func: str, value: Any, place: str, *, served: bool = False) -> Any:
     for each in filters:
         try:
             value = each(func, value)
         except Exception as error:
             name = getattr(each, "__qualname__", None) or type(each).__qualname__
             reason = f"{type(error).__name__}: {error}"
-            raise CallRefused(name, reason, where=place, site=place, func=func) from error
+            refused = CallRefused(name, reason, where=place, site=place, func=func)
+            refused.served = served
+            raise refused from error
     return value
