@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .api.app import App, ClientApp, ServerApp
     from .api.backend import Backend
     from .api.client_api import FoxClientAPI, get_client_api
+    from .api.filters import Filters
     from .api.fox import fox
     from .api.group import Group
     from .api.group_call import GroupCall
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         BlobError,
         CallCancelled,
         CallError,
+        CallRefused,
         CallTimeout,
         CodecError,
         FoxError,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
         SubmitError,
         UnreadableOutput,
         VersionMismatch,
+        WaitCycle,
         WireError,
         WorkspaceError,
     )
@@ -71,6 +74,7 @@ _HOMES = {
     "api.app": ("App", "ClientApp", "ServerApp"),
     "api.backend": ("Backend",),
     "api.client_api": ("FoxClientAPI", "get_client_api"),
+    "api.filters": ("Filters",),
     "api.fox": ("fox",),
     "api.group": ("Group",),
     "api.group_call": ("GroupCall",),
@@ -87,6 +91,7 @@ _HOMES = {
         "BlobError",
         "CallCancelled",
         "CallError",
+        "CallRefused",
         "CallTimeout",
         "CodecError",
         "FoxError",
@@ -104,6 +109,7 @@ _HOMES = {
         "SubmitError",
         "UnreadableOutput",
         "VersionMismatch",
+        "WaitCycle",
         "WireError",
         "WorkspaceError",
     ),
@@ -131,11 +137,13 @@ __all__ = [
     "CallCancelled",
     "CallError",
     "CallOption",
+    "CallRefused",
     "CallTimeout",
     "ClientApp",
     "CodecError",
     "ExecEnv",
     "FLModel",
+    "Filters",
     "FoxClientAPI",
     "FoxController",
     "FoxError",
@@ -179,6 +187,7 @@ __all__ = [
     "SummaryWriter",
     "UnreadableOutput",
     "VersionMismatch",
+    "WaitCycle",
     "WireError",
     "WorkspaceError",
     "broadcast_state_dict",

@@ -13,12 +13,14 @@ from typing import Any, Literal
 from .errors import (
     CallCancelled,
     CallError,
+    CallRefused,
     CallTimeout,
     CodecError,
     NoSuchFunction,
     RecipeError,
     RemoteError,
     SiteLost,
+    WaitCycle,
 )
 
 Ranks = Literal["all", "zero"]
@@ -38,6 +40,7 @@ class CallOption:
         parallel: the most calls of one group in flight; 0 means no bound. An answer that waits for its
             callback is in flight.
         min_success: how many sites must answer; None means the recipe's `min_clients`.
+        target: the sub-object whose function it is, "" for the client or the server itself.
         ranks: "all" runs the function on every rank of the site, "zero" on rank 0 only.
         late: True gives each answer as a `Late`: its big arrays stay at the site until they are read.
         callback: is called with (site, value) for each answer when it comes, one at a time and of those
@@ -53,6 +56,7 @@ class CallOption:
     secure: bool = False
     parallel: int = 0
     min_success: int | None = None
+    target: str = ""
     ranks: Ranks = "all"
     callback: Callable[[str, Any], object] | None = None
     late: bool = False
@@ -66,6 +70,8 @@ class CallOption:
             raise RecipeError(f"min_success={self.min_success!r}: 0 or a positive number is right")
         if self.ranks not in ("all", "zero"):
             raise RecipeError(f"ranks={self.ranks!r}: 'all' or 'zero' is right")
+        if not isinstance(self.target, str):
+            raise RecipeError(f"target={self.target!r}: the name of a sub-object is right")
         if self.callback is not None and not callable(self.callback):
             raise RecipeError(f"callback={self.callback!r}: a function of (site, value) or None is right")
 
@@ -77,7 +83,13 @@ def new_call_id() -> str:
 
 @dataclass(frozen=True)
 class Call:
-    """One function to run at one or more targets, all of which get the same arguments."""
+    """One function to run at one or more targets, all of which get the same arguments.
+
+    Args:
+        func: its name; of a sub-object's function, `object.function`.
+        to: the site that the server is to pass it on to, "" if it is for who gets it.
+        waits: False if the caller goes on without the answer.
+    """
 
     func: str
     args: tuple[Any, ...] = ()
@@ -86,6 +98,8 @@ class Call:
     timeout: float | None = None
     ranks: Ranks = "all"
     late: bool = False
+    to: str = ""
+    waits: bool = True
 
 
 @dataclass(frozen=True)
@@ -97,7 +111,7 @@ class Pending:
     future: Future[Any]
 
 
-FaultKind = Literal["remote", "timeout", "cancelled", "lost", "nofunc"]
+FaultKind = Literal["remote", "timeout", "cancelled", "lost", "nofunc", "cycle", "refused"]
 
 
 @dataclass(frozen=True)
@@ -122,10 +136,43 @@ class Fault:
         """Describe an exception that the called code raised, with its traceback as text."""
         if isinstance(error, NoSuchFunction):
             return cls("nofunc", message=str(error), known=error.known, rank=rank, host=host)
+        if isinstance(error, CallRefused) and error.served:
+            return cls("refused", error.filter_name, error.reason, rank=rank, host=error.where)
         trace = _outside(error.__traceback__)
         text = "".join(traceback.format_exception(type(error), error, trace))
         name = type(error).__name__
         return cls("remote", name, _message(error), traceback=text, rank=rank, host=host)
+
+    @classmethod
+    def of_call(cls, error: BaseException) -> Fault:
+        """Describe how a call failed, so that another caller gets the same error."""
+        if isinstance(error, RemoteError):
+            return cls(
+                "remote",
+                error.type_name,
+                error.message,
+                traceback=error.traceback,
+                rank=error.rank,
+                host=error.host,
+            )
+        if isinstance(error, CallTimeout):
+            return cls("timeout", timeout_s=error.timeout_s)
+        if isinstance(error, WaitCycle):
+            return cls("cycle", known=error.cycle)
+        if isinstance(error, SiteLost):
+            return cls(
+                "lost",
+                message=error.reason,
+                job_id=error.job_id,
+                state=error.state,
+                exit_code=error.exit_code,
+                stderr_tail=error.stderr_tail,
+            )
+        if isinstance(error, CallCancelled):
+            return cls("cancelled", message=str(error))
+        if isinstance(error, CallRefused):
+            return cls("refused", error.filter_name, error.reason, host=error.where)
+        return cls.from_exception(error)
 
     def to_error(self, *, site: str, func: str, call_id: str) -> CallError:
         """Make the exception that the caller sees."""
@@ -143,6 +190,10 @@ class Fault:
             return CallTimeout(self.timeout_s, **where)
         if self.kind == "nofunc":
             return NoSuchFunction(self.known, **where)
+        if self.kind == "cycle":
+            return WaitCycle(self.known, **where)
+        if self.kind == "refused":
+            return CallRefused(self.type_name, self.message, where=self.host, **where)
         if self.kind == "lost":
             return SiteLost(
                 job_id=self.job_id,

@@ -11,6 +11,8 @@ FoxError
 │   ├── CallTimeout              the site ran, but did not answer in time
 │   ├── CallCancelled            the caller gave up
 │   ├── SiteLost                 the site's job ended, with what is known of its end
+│   ├── WaitCycle                the answer could never come: places would wait for each other
+│   ├── CallRefused              a filter of the target, or of the caller, refused a value
 │   └── NoSuchFunction           the site has no `@fox.collab` function of that name
 ├── GroupError                   fewer sites answered than were needed
 ├── WireError
@@ -149,6 +151,58 @@ class NoSuchFunction(CallError):
         has = ", ".join(self.known) or "none"
         super().__init__(
             f"{site} has no @fox.collab function {func!r} (it has: {has})",
+            site=site,
+            func=func,
+            call_id=call_id,
+        )
+
+
+class WaitCycle(CallError):
+    """The call was not made, for it would never be answered.
+
+    `cycle` names the places, each of which would wait for the next and the last for the first.
+    """
+
+    def __init__(
+        self, cycle: Sequence[str] = (), *, site: str = "", func: str = "", call_id: str = ""
+    ) -> None:
+        self.cycle = tuple(cycle)
+        first = self.cycle[0] if self.cycle else site
+        waits = "".join(f", which waits for {name}" for name in (*self.cycle[2:], first))
+        chain = f"{first} waits for itself"
+        if len(self.cycle) > 1:
+            chain = f"{first} waits for {self.cycle[1]}{waits}"
+        super().__init__(
+            f"{func}() at {site} was not called, it would never answer: {chain}. "
+            "expect_result=False calls without waiting",
+            site=site,
+            func=func,
+            call_id=call_id,
+        )
+
+
+class CallRefused(CallError):
+    """A filter raised: the value that it was given went no further.
+
+    `filter_name` is the filter, `where` its place, `reason` the name and the text of what it raised.
+    """
+
+    #: Set where the call was to be run, so that its caller gets this very error.
+    served = False
+
+    def __init__(
+        self,
+        filter_name: str,
+        reason: str,
+        *,
+        where: str = "",
+        site: str = "",
+        func: str = "",
+        call_id: str = "",
+    ) -> None:
+        self.filter_name, self.reason, self.where = filter_name, reason, where
+        super().__init__(
+            f"{func}() at {site} was refused by the filter {filter_name} of {where or site}: {reason}",
             site=site,
             func=func,
             call_id=call_id,

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import inspect
 import re
 import sys
-import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from .api.app import ClientApp, ServerApp
 from .api.client_api import FoxClientAPI
-from .api.module_wrapper import ModuleWrapper
+from .api.code_folders import find_module, folder_of, folder_of_object, is_users
+from .api.filters import Filters
+from .api.terms import Terms
 from .errors import RecipeError
 from .hpc.resources import HpcConfig
+from .props import checked_props
 from .spec import SiteSpec
 from .tracking.receiver import TRACKING_TYPES
 
 R_co = TypeVar("R_co", covariant=True)
 
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_SITE_KEYS = ("run_cmd", "hpc_config")
+_SITE_KEYS = ("run_cmd", "hpc_config", "props")
 
 
 class Deploys(Protocol[R_co]):
@@ -46,7 +47,10 @@ class FoxRecipe:
         training_module: the script's dotted name, for a FoxClientAPI without a training function.
         hpc_config: what each site's job asks its scheduler for; the keys are those of HpcConfig.
         tracking_type: "tensorboard", or None for no files.
-        sites: overrides of single sites, `{"site-1": {"run_cmd": …, "hpc_config": {…}}}`.
+        client_objects, server_objects: sub-objects, `{"eval": Evaluator()}`: `fox.clients.eval.score(w)`.
+        props: named values that `fox.prop(name)` reads, on the server and at sites.
+        site_filters, server_filters: what values pass that come to a site, or the server, or leave it.
+        sites: overrides of single sites, `{"site-1": {"run_cmd": …, "hpc_config": {…}, "props": {…}}}`.
 
     Raises:
         RecipeError: an argument is unknown or wrong; the text says what would be right.
@@ -64,14 +68,22 @@ class FoxRecipe:
         training_module: str | None = None,
         hpc_config: Mapping[str, Any] | None = None,
         tracking_type: str | None = None,
+        client_objects: Mapping[str, object] | None = None,
+        server_objects: Mapping[str, object] | None = None,
+        props: Mapping[str, Any] | None = None,
+        site_filters: Filters | None = None,
+        server_filters: Filters | None = None,
         sites: Mapping[str, Mapping[str, Any]] | None = None,
         **unknown: Any,
     ) -> None:
         _refuse_unknown(unknown)
         self.job_name = _checked_job_name(job_name)
         self.min_clients = _checked_min_clients(min_clients)
-        self.server_app = ServerApp(_given("server", server, "@fox.algo"))
-        self.client_app = ClientApp(_given("client", client, "@fox.collab"))
+        filters = _checked_filters("server_filters", server_filters)
+        self.server_app = ServerApp(_given("server", server, "@fox.algo"), server_objects, filters)
+        filters = _checked_filters("site_filters", site_filters)
+        self.client_app = ClientApp(_given("client", client, "@fox.collab"), client_objects, filters)
+        self.props = checked_props("props", {} if props is None else props)
         self.inprocess = _checked_type("inprocess", inprocess, bool, "True or False")
         self.run_cmd = self._checked_run_cmd("run_cmd", run_cmd)
         self.training_module = self._checked_training_module(training_module)
@@ -125,10 +137,20 @@ class FoxRecipe:
                 raise RecipeError(f"sites= has {name!r}, but the sites of this run are {', '.join(names)}")
         return tuple(self._site_spec(name) for name in names)
 
+    def server_terms(self) -> Terms:
+        """Give what this recipe lays down for the server."""
+        return Terms(
+            tuple(self.client_app.objects),
+            tuple(self.server_app.objects),
+            self.props,
+            self.server_app.filters,
+        )
+
     def _site_spec(self, name: str) -> SiteSpec:
         override = self.sites.get(name, {})
         hpc = self.hpc_config.merged(override.get("hpc_config", {}), f"sites[{name!r}]['hpc_config']")
-        return SiteSpec(name, override.get("run_cmd", self.run_cmd), hpc.as_mapping())
+        props = {**self.props, **override.get("props", {})}
+        return SiteSpec(name, override.get("run_cmd", self.run_cmd), hpc.as_mapping(), props)
 
     def _checked_run_cmd(self, where: str, run_cmd: str | None) -> str | None:
         if run_cmd is None:
@@ -142,6 +164,8 @@ class FoxRecipe:
     def _checked_training_module(self, name: str | None) -> str | None:
         api = self.client_app.obj
         scripted = isinstance(api, FoxClientAPI) and api.training_func is None
+        if scripted and self.client_app.objects:
+            raise RecipeError("client_objects= goes with functions that are called, and not with a script")
         if name is None:
             if scripted:
                 raise RecipeError(
@@ -155,7 +179,7 @@ class FoxRecipe:
                 f"training_module={name!r} would not be used: it goes with a FoxClientAPI() that has no "
                 "training function; another client brings its own functions"
             )
-        _find_module(name)
+        find_module(name)
         return name
 
     def _checked_sites(self, sites: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -168,17 +192,21 @@ class FoxRecipe:
                     raise RecipeError(f"{where} has no key {key!r}; right are {', '.join(_SITE_KEYS)}")
             self._checked_run_cmd(f"{where}['run_cmd']", override.get("run_cmd"))
             HpcConfig.from_mapping(override.get("hpc_config", {}), f"{where}['hpc_config']")
+            checked_props(f"{where}['props']", override.get("props", {}))
         return {name: dict(override) for name, override in sites.items()}
 
     def _code_path(self) -> tuple[str, ...]:
         obj = self.client_app.obj
-        found = [_module_folder(obj) if isinstance(obj, ModuleWrapper) else _home_of(type(obj))]
+        found = [folder_of_object(obj)]
         if isinstance(obj, FoxClientAPI) and obj.training_func is not None:
-            found.append(_home_of(obj.training_func))
+            found.append(folder_of(obj.training_func))
+        found += [folder_of_object(one) for one in self.client_app.objects.values()]
+        filters = self.client_app.filters
+        found += [folder_of(one) for one in (*filters.incoming, *filters.outgoing)]
         if self.training_module is not None:
-            found.append(_find_module(self.training_module))
+            found.append(find_module(self.training_module))
         found.append(Path(sys.path[0]).resolve() if sys.path and sys.path[0] else None)
-        kept = [str(folder) for folder in found if folder is not None and _is_users(folder)]
+        kept = [str(folder) for folder in found if folder is not None and is_users(folder)]
         return tuple(dict.fromkeys(kept))
 
     def __repr__(self) -> str:
@@ -217,6 +245,12 @@ def _checked_min_clients(number: object) -> int:
     return number
 
 
+def _checked_filters(argument: str, filters: object) -> Filters:
+    if filters is not None and not isinstance(filters, Filters):
+        raise RecipeError(f"{argument}={filters!r}: Filters(incoming=[…], outgoing=[…]) is right")
+    return filters or Filters()
+
+
 T = TypeVar("T")
 
 
@@ -231,32 +265,3 @@ def _checked_tracking_type(kind: str | None) -> str | None:
         right = ", ".join(map(repr, TRACKING_TYPES))
         raise RecipeError(f"tracking_type={kind!r}: {right} or None is right")
     return kind
-
-
-def _find_module(name: str) -> Path | None:
-    """Find a module without running it, and give the folder that it is imported from."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError) as error:
-        raise RecipeError(f"training_module={name!r} cannot be found: {error}") from error
-    if spec is None:
-        raise RecipeError(f"training_module={name!r} cannot be found on sys.path")
-    if spec.origin is None or not spec.has_location:
-        return None
-    depth = len(name.split("."))
-    return Path(spec.origin).resolve().parents[depth if spec.submodule_search_locations else depth - 1]
-
-
-def _home_of(thing: object) -> Path | None:
-    module = sys.modules.get(str(getattr(thing, "__module__", "")))
-    return None if module is None else _module_folder(ModuleWrapper(module))
-
-
-def _module_folder(wrapper: ModuleWrapper) -> Path | None:
-    return None if wrapper.name.split(".")[0] == __package__ else wrapper.folder
-
-
-def _is_users(folder: Path) -> bool:
-    """Tell the user's folders from those of the interpreter, which every site has of its own."""
-    installed = {Path(path).resolve() for path in sysconfig.get_paths().values()}
-    return folder.is_dir() and folder not in installed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,11 +14,30 @@ SPEC_VERSION = 1
 
 
 class SiteSpec(msgspec.Struct, frozen=True):
-    """One site of a run: its name, how its ranks are started, and what its job asks for."""
+    """One site of a run: its name, how its ranks are started, what its job asks for, its props."""
 
     name: str
     run_cmd: str | None = None
     hpc: dict[str, Any] = {}
+    props: dict[str, Any] = {}
+
+
+class OwnerSpec(msgspec.Struct, frozen=True):
+    """What the owner of a cluster says for the code that runs there, whatever the recipe says.
+
+    Args:
+        props: go before the recipe's.
+        incoming: filters of what comes in, `module:function`; they come first.
+        outgoing: filters of what leaves; they come last.
+        folder: where their modules are looked for first, "" for nowhere else than usual.
+        errors: what is told of an error: "full", "message" (without traceback and stderr) or "type" alone.
+    """
+
+    props: dict[str, Any] = {}
+    incoming: tuple[str, ...] = ()
+    outgoing: tuple[str, ...] = ()
+    folder: str = ""
+    errors: Literal["full", "message", "type"] = "full"
 
 
 class RelaySpec(msgspec.Struct, frozen=True):
@@ -53,6 +72,8 @@ class RunSpec(msgspec.Struct, frozen=True):
         lease_s: seconds that a worker and its relay may be out of touch.
         relay: where the relay listens for its workers.
         all_sites: the names of all sites of the run, if other relays serve some of them.
+        client_objects, server_objects: the names of the sub-objects that calls may go to.
+        owner: what the owner of the relay's cluster says.
     """
 
     run: str
@@ -71,6 +92,9 @@ class RunSpec(msgspec.Struct, frozen=True):
     blob_location: str = ""
     relay: RelaySpec = RelaySpec()
     all_sites: tuple[str, ...] = ()
+    client_objects: tuple[str, ...] = ()
+    server_objects: tuple[str, ...] = ()
+    owner: OwnerSpec = OwnerSpec()
     version: int = SPEC_VERSION
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from ..errors import CallError, FoxError
 from ..metric import Point
 from .backend import Backend
+from .terms import Terms
 
 SERVER = "server"
 R = TypeVar("R")
@@ -47,6 +48,7 @@ class Context:
         on_failures: told of the failures of each group call that had any.
         client_api: what `get_client_api()` gives at this site.
         time_left: seconds until this place should stop by itself; infinite where nothing stops it.
+        terms: what the recipe, and the site's owner, lay down for this place.
     """
 
     site_name: str
@@ -61,6 +63,7 @@ class Context:
     on_failures: Callable[[dict[str, CallError]], None] | None = None
     client_api: Any = None
     time_left: Callable[[], float] = _for_ever
+    terms: Terms = field(default_factory=Terms)
 
 
 _active: ContextVar[Context | None] = ContextVar("fox_context", default=None)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import FoxError, RunCancelled
 from .context import SERVER, current
 from .decorators import mark
+from .per_site import PerSite
 from .proxy import Proxy, ProxyList
+from .terms import NO_DEFAULT
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,11 +51,24 @@ class Fox:
 
     @property
     def clients(self) -> ProxyList:
-        """All sites of the run, in order; on the server only."""
+        """All sites of the run, in order; at a site it is one of them.
+
+        Calls between sites go by way of the server. A site that waits for itself would wait for ever: such a
+        call fails with WaitCycle; `fox.other_clients` leaves it out.
+        """
+        return self._sites(current().sites)
+
+    @property
+    def other_clients(self) -> ProxyList:
+        """All sites but this one, in order; on the server all."""
         context = current()
-        if context.site_name != SERVER:
-            raise FoxError("fox.clients is there on the server only: sites cannot call each other yet")
-        return ProxyList([Proxy(context.backend, site) for site in context.sites])
+        return self._sites([site for site in context.sites if site != context.site_name])
+
+    @staticmethod
+    def _sites(names: Sequence[str]) -> ProxyList:
+        context = current()
+        objects = context.terms.client_objects
+        return ProxyList([Proxy(context.backend, site, objects=objects) for site in names])
 
     @property
     def server(self) -> Proxy:
@@ -60,7 +76,32 @@ class Fox:
         context = current()
         if context.site_name == SERVER:
             raise FoxError("fox.server is there at sites only: on the server, call the function itself")
-        return Proxy(context.backend, SERVER)
+        return Proxy(context.backend, SERVER, objects=context.terms.server_objects)
+
+    @staticmethod
+    def per_site(values: Mapping[str, Any]) -> PerSite:
+        """Make an argument of a call that is another one for each site: `train(w, lr=fox.per_site({…}))`.
+
+        Args:
+            values: site name → value; one for each site that the call goes to.
+
+        Raises:
+            RecipeError: it names what is no site. A site that has nothing is found when the call is made.
+        """
+        return PerSite(values, current().sites)
+
+    @property
+    def props(self) -> Mapping[str, Any]:
+        """A copy of the props of this place: the recipe's, the recipe's for this site, the site's own."""
+        return copy.deepcopy(dict(current().terms.props))
+
+    def prop(self, name: str, default: Any = NO_DEFAULT) -> Any:
+        """Give one of `props`, or the default.
+
+        Raises:
+            FoxError: there is none of that name, and no default; names those that there are.
+        """
+        return current().terms.prop(name, default)
 
     @property
     def site_name(self) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ..call import Call, CallOption
-from ..errors import NotAllowed, RunCancelled
+from ..errors import NotAllowed, RecipeError, RunCancelled
 from .backend import Backend
-from .context import current
+from .border import Border
+from .context import Context, current
 from .group_call import GroupCall
+from .per_site import check_per_site
 from .results import Results
 
 log = logging.getLogger(__name__)
@@ -46,7 +49,9 @@ class Group:
         Raises:
             GroupError: fewer sites answered than were needed.
             CallError: the single target failed, or the callback on an answer.
+            CallRefused: a filter of this place refused an argument; nothing was sent.
             CodecError: an argument cannot be encoded; nothing was sent.
+            RecipeError: an argument that is for each site has nothing for one; nothing was sent.
             RunCancelled: the run was cancelled.
         """
         context, option = current(), self._option
@@ -54,13 +59,26 @@ class Group:
             raise RunCancelled(f"{func}() was not called: the run was cancelled")
         if option.secure and not self._backend.secure:
             raise NotAllowed(f"{func}() was asked to be secure, but the links of this run are not encrypted")
-        call = Call(func, args, kwargs, context.site_name, option.timeout, option.ranks, option.late)
-        group_call = GroupCall(call, self._targets, self._backend, option, single=self._single)
+        call = self._call(func, args, kwargs, context)
+        backend = Border(self._backend, context)
+        group_call = GroupCall(call, self._targets, backend, option, single=self._single)
         if not (option.blocking and option.expect_result):
             group_call.run_in_background()
             return group_call if option.expect_result else None
         results = group_call.results()
         return self._only(func, results) if self._single else results
+
+    def _call(self, func: str, args: tuple[Any, ...], kwargs: dict[str, Any], context: Context) -> Call:
+        option, filters = self._option, context.terms.filters
+        name = f"{option.target}.{func}" if option.target else func
+        if option.late and filters.incoming:
+            raise RecipeError(
+                f"{name}(): late=True leaves the answer where it is, and the filters need it here"
+            )
+        call = Call(name, args, kwargs, context.site_name, option.timeout, option.ranks, option.late)
+        call = replace(call, waits=option.expect_result)
+        check_per_site(call, self._targets)
+        return filters.on_call(call, context.site_name, leaves=True)
 
     def _only(self, func: str, results: Results) -> Any:
         for site, error in results.failures.items():

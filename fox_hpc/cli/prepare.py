@@ -19,6 +19,7 @@ from ..envs.hpc import HpcEnv
 from ..errors import FoxError, RecipeError
 from ..hpc.profile import Profile, load_profile
 from ..recipe import FoxRecipe
+from ..site.owner import load_filters
 from ..spec import RelaySpec, RunSpec, save_spec
 from ..wire.handshake import Welcome
 from ..wire.keys import make_keys
@@ -49,6 +50,8 @@ def prepare(wanted: Wanted) -> None:
     folder = Path(wanted.folder)
     close_folder(folder)
     spec = _spec(recipe, wanted)
+    # Before any job starts; each rank loads them again.
+    load_filters(spec.owner)
     save_client(recipe, folder)
     make_keys(folder / "keys", ["relay"])
     # Last: a folder with a run.json has all of it.
@@ -75,7 +78,13 @@ def _spec(recipe: FoxRecipe, wanted: Wanted) -> RunSpec:
     if wanted.ports is not None:
         relay = RelaySpec(relay.listen, relay.advertise, wanted.ports)
     if wanted.scheduler != LOCAL:
-        env = HpcEnv(scheduler=wanted.scheduler, poll_s=profile.poll_s, profile=profile.job, relay=relay)
+        env = HpcEnv(
+            scheduler=wanted.scheduler,
+            poll_s=profile.poll_s,
+            profile=profile.job,
+            relay=relay,
+            owner=profile.owner,
+        )
         return env.share(
             recipe,
             wanted.site,
@@ -99,6 +108,7 @@ def _spec(recipe: FoxRecipe, wanted: Wanted) -> RunSpec:
         all_sites=welcome.sites,
         min_clients=welcome.min_clients,
         relay=relay,
+        owner=profile.owner,
     )
 
 

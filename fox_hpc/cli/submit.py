@@ -101,7 +101,13 @@ def make_env(
 
     known = Profile() if profile is None else load_profile(profile)
     return HpcEnv(
-        sites, scheduler or "auto", workspace, poll_s=known.poll_s, profile=known.job, relay=known.relay
+        sites,
+        scheduler or "auto",
+        workspace,
+        poll_s=known.poll_s,
+        profile=known.job,
+        relay=known.relay,
+        owner=known.owner,
     )
 
 

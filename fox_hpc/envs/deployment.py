@@ -179,6 +179,8 @@ def make_spec(
         scheduler=scheduler,
         server_urls=(),
         poll_s=poll_s,
+        client_objects=tuple(recipe.client_app.objects),
+        server_objects=tuple(recipe.server_app.objects),
     )
 
 
@@ -203,9 +205,8 @@ def save_client(recipe: FoxRecipe, folder: Path) -> None:
     Raises:
         RecipeError: it cannot be written down.
     """
-    obj = recipe.client_app.obj
     try:
-        data = cloudpickle.dumps(obj)
+        data = cloudpickle.dumps(recipe.client_app)
     except Exception as error:
         raise RecipeError(
             f"client {recipe.client_app.name} cannot be written down for its sites ({type(error).__name__}: "

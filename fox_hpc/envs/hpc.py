@@ -17,7 +17,7 @@ from ..hpc.executor import make_executor, render
 from ..hpc.resources import SCHEDULERS, HpcConfig
 from ..recipe import FoxRecipe
 from ..site.launcher import plan_job
-from ..spec import RelaySpec, RunSpec, SiteSpec
+from ..spec import OwnerSpec, RelaySpec, RunSpec, SiteSpec
 from .base import ExecEnv, Run
 from .deployment import Deployment, make_spec, new_folder
 
@@ -41,6 +41,7 @@ class HpcEnv(ExecEnv):
         profile: keys of hpc_config that hold where a recipe does not say them itself; what is the same
             for all jobs on one cluster. `hpc.profile.load_profile` reads them from a file.
         relay: where the relay listens for its workers.
+        owner: props and filters that hold on this cluster whatever a recipe says.
         blob_location: a folder that this process and the compute nodes see. What is too big for a message is
             put there, sealed, instead of sent over the network; what a node does not see there is sent.
 
@@ -58,6 +59,7 @@ class HpcEnv(ExecEnv):
         fake: dict[str, Any] | None = None,
         profile: Mapping[str, Any] | None = None,
         relay: RelaySpec | None = None,
+        owner: OwnerSpec | None = None,
         blob_location: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(num_clients, workspace)
@@ -66,7 +68,7 @@ class HpcEnv(ExecEnv):
         if fake and scheduler in REAL:
             raise RecipeError(f"fake= describes the fake cluster; with scheduler={scheduler!r} there is none")
         self.scheduler, self.poll_s, self.fake = scheduler, poll_s, dict(fake or {})
-        self.relay = relay or RelaySpec()
+        self.relay, self.owner = relay or RelaySpec(), owner or OwnerSpec()
         self.blob_location = "" if blob_location is None else str(Path(blob_location).resolve())
         self.profile = HpcConfig.from_mapping(profile or {}, "profile")
 
@@ -147,6 +149,7 @@ class HpcEnv(ExecEnv):
             spec,
             sites=tuple(sites),
             relay=self.relay,
+            owner=self.owner,
             # A folder for the run alone: whatever a killed process leaves there ends with the run.
             blob_location=self.blob_location and str(Path(self.blob_location) / run),
         )

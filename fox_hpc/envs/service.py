@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from ..api.context import SERVER
+from ..api.nested import serving
+from ..call import Call
 from ..recipe import FoxRecipe
 from ..record import RunRecord
 from ..server.controller import FoxController
 from ..server.desk import SiteDesk
+from ..server.passing import Answer
+from ..server.waits import Watched
 from ..tracking.receiver import make_receivers
+from ..wire.answers import Incoming
 from ..wire.blob_folder import blob_folder
 from ..wire.data_port import DataPort
 from ..wire.handshake import Welcome, package_version
@@ -86,6 +93,7 @@ class Service:
             sites=sites,
             min_clients=min_clients,
             receivers=make_receivers(recipe.tracking_type, Path(record.folder)),
+            terms=recipe.server_terms(),
             open=self._open,
             close=self._close,
             abort=self.desk.cell.abort,
@@ -111,15 +119,24 @@ class Service:
     # On the algorithm's thread.
 
     def _open(self) -> None:
-        context = self.controller.context()
         serve = threading.Thread(
             target=self.desk.serve,
-            args=(lambda call: self.recipe.server_app.invoke(call, context),),
+            args=(self._answerer(),),
             name="fox-server-calls",
             daemon=True,
         )
         serve.start()
         self._start_sites()
+
+    def _answerer(self) -> Answer:
+        """Give what runs a server's function that a site calls, beside the algorithm."""
+        context, app = self.controller.context(), self.recipe.server_app
+        context = replace(context, backend=Watched(context.backend, self.desk.waits, SERVER))
+
+        def answer(call: Call, incoming: Incoming) -> Any:
+            return app.answer(call, serving(context, incoming.cancelled.is_set, incoming.on_cancel))
+
+        return answer
 
     def _close(self) -> None:
         try:

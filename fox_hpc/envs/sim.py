@@ -6,17 +6,21 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..api.app import ClientApp
+from ..api.backend import Backend
 from ..api.client_api import FoxClientAPI
-from ..api.context import Context, use
+from ..api.context import SERVER, Context, use
+from ..api.terms import Terms
 from ..hpc.resources import HpcConfig
 from ..recipe import FoxRecipe
 from ..record import RunRecord
 from ..server.controller import FoxController
+from ..server.waits import Waits, Watched
 from ..site.script import run_script
 from ..tracking.receiver import make_receivers
 from ..tracking.writer import flush_all
@@ -33,10 +37,11 @@ class SimEnv(ExecEnv):
 
     def deploy(self, recipe: FoxRecipe) -> Run:
         """Start the recipe on threads of this process."""
-        sites = tuple(spec.name for spec in recipe.site_specs(self.num_clients or recipe.min_clients))
-        apps = {site: recipe.client_app.make_client_app() for site in sites}
+        specs = recipe.site_specs(self.num_clients or recipe.min_clients)
+        sites = tuple(spec.name for spec in specs)
+        apps = [recipe.client_app.make_client_app() for _ in sites]
         run_id, folder = make_run_folder(recipe.job_name, self.workspace)
-        backend = SimBackend()
+        backend, waits = SimBackend(), Waits()
         controller = FoxController(
             recipe.server_app,
             backend,
@@ -44,14 +49,18 @@ class SimEnv(ExecEnv):
             sites=sites,
             min_clients=recipe.min_clients,
             receivers=make_receivers(recipe.tracking_type, folder),
+            terms=recipe.server_terms(),
             open=lambda: _open(backend, controller),
             close=lambda: _close(backend, controller),
             abort=backend.abort,
             on_change=RecordWriter(lambda: controller.snapshot()),
         )
-        for site, app in apps.items():
-            _add_site(backend, controller, app, site, recipe.training_module)
-        backend.add(recipe.server_app, controller.context())
+        for spec, app in zip(specs, apps, strict=True):
+            terms = replace(recipe.server_terms(), props=spec.props, filters=app.filters)
+            context = _context(controller, spec.name, Watched(backend, waits, spec.name), backend, terms)
+            _add_site(backend, app, context, recipe.training_module)
+        server = controller.context()
+        backend.add(recipe.server_app, replace(server, backend=Watched(server.backend, waits, SERVER)))
         if recipe.run_cmd is not None or recipe.hpc_config != HpcConfig():
             controller.notice(
                 "SimEnv runs each site as one rank in this process; run_cmd and hpc_config are not used"
@@ -96,19 +105,23 @@ def _close(backend: SimBackend, controller: FoxController) -> None:
         controller.change_site(site, state="CANCELLED" if controller.aborted else "DONE", ready=False)
 
 
-def _add_site(
-    backend: SimBackend, controller: FoxController, app: ClientApp, site: str, module: str | None
-) -> None:
+def _context(
+    controller: FoxController, site: str, calls: Backend, backend: SimBackend, terms: Terms
+) -> Context:
     server = controller.context()
-    context = Context(
+    return Context(
         site_name=site,
         sites=server.sites,
-        backend=backend,
+        backend=calls,
         min_clients=server.min_clients,
         workspace=_site_folder(server.workspace, site),
         is_aborted=backend.aborted.is_set,
         track=partial(controller.track, site),
+        terms=terms,
     )
+
+
+def _add_site(backend: SimBackend, app: ClientApp, context: Context, module: str | None) -> None:
     begin: Callable[[], None] = partial(app.run_init, context)
     end: Callable[[], None] = partial(app.run_final, context)
     if isinstance(app.obj, FoxClientAPI):

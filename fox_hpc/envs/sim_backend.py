@@ -15,11 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..api.app import App
 from ..api.context import SERVER, Context
+from ..api.nested import serving
 from ..call import Call, Fault, Pending, Reply, new_call_id
 from ..late import Here
 from ..tracking.writer import flush_all
@@ -41,6 +42,19 @@ class Job:
     id: str = field(default_factory=new_call_id)
     future: Future[Any] = field(default_factory=Future)
     aborted: threading.Event = field(default_factory=threading.Event)
+    _tell: Callable[[], None] | None = None
+
+    def on_abort(self, tell: Callable[[], None]) -> None:
+        """Call `tell`, maybe twice, once nobody waits for this; at once if that is so now."""
+        self._tell = tell
+        if self.aborted.is_set():
+            tell()
+
+    def abort(self) -> None:
+        """Nobody waits for this any more."""
+        self.aborted.set()
+        if self._tell is not None:
+            self._tell()
 
 
 class Place:
@@ -108,11 +122,10 @@ class Place:
             self._running = None
 
     def _run(self, job: Job) -> Reply:
-        aborted = self._context.is_aborted
-        context = replace(self._context, is_aborted=lambda: job.aborted.is_set() or aborted())
+        context = serving(self._context, job.aborted.is_set, job.on_abort)
         # Decoded, and the answer encoded, on this thread: the caller's may be waiting for many sites.
         try:
-            answer = write_reply(Reply(self._app.invoke(read_call(job.frames), context)))
+            answer = write_reply(Reply(self._app.answer(read_call(job.frames), context)))
             flush_all()
             # A copy, as over a wire: the site may go on with its arrays.
             reply = read_reply([bytearray(frame) for frame in answer])
@@ -206,7 +219,7 @@ class SimBackend:
     def _give_up(self, id: str, fault: Fault) -> None:
         job = self._open.get(id)
         if job is not None:
-            job.aborted.set()
+            job.abort()
             self._finish(job, Reply(fault=fault))
 
     def _settle(self, job: Job, reply: Reply) -> None:

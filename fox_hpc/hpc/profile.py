@@ -1,6 +1,7 @@
 """Profiles: what is the same for all jobs on one cluster, kept in a file of its own, `site.toml`.
 
-`[job]` holds keys of `hpc_config`, `[relay]` settings of the process that watches the jobs.
+`[job]` holds keys of `hpc_config`, `[relay]` settings of the process that watches the jobs, `[props]` named
+values for the code that runs here, `[filters]` what values pass that come here or leave.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RecipeError
-from ..spec import RelaySpec
+from ..props import checked_props
+from ..spec import OwnerSpec, RelaySpec
 from .resources import HpcConfig
 
-TABLES = ("job", "relay")
+TABLES = ("job", "relay", "props", "filters")
 RELAY_KEYS = ("poll_s", "listen", "advertise", "ports")
+FILTER_KEYS = ("incoming", "outgoing", "errors")
+ERRORS = ("full", "message", "type")
 
+_FILTER = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _PORTS = re.compile(r"(\d{1,5})-(\d{1,5})")
 
 
@@ -33,11 +38,13 @@ class Profile:
             `hpc_config` goes before them, and what a recipe says for one site before both.
         poll_s: seconds between two looks at the queue in steady state; None leaves it to the environment.
         relay: where the relay listens for its workers.
+        owner: the props and filters that hold here whatever a recipe says.
     """
 
     job: Mapping[str, Any] = field(default_factory=dict)
     poll_s: float | None = None
     relay: RelaySpec = field(default_factory=RelaySpec)
+    owner: OwnerSpec = field(default_factory=OwnerSpec)
 
 
 def load_profile(path: str | os.PathLike[str]) -> Profile:
@@ -51,11 +58,11 @@ def load_profile(path: str | os.PathLike[str]) -> Profile:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise RecipeError(f"the profile {path} cannot be read: {why}") from error
-    return read_profile(text, str(path))
+    return read_profile(text, str(path), folder=str(Path(path).resolve().parent))
 
 
-def read_profile(text: str, where: str = "site.toml") -> Profile:
-    """Read the text of a site.toml; raises as `load_profile` does."""
+def read_profile(text: str, where: str = "site.toml", *, folder: str = "") -> Profile:
+    """Read the text of a site.toml, which lies in a folder; raises as `load_profile` does."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -72,7 +79,33 @@ def read_profile(text: str, where: str = "site.toml") -> Profile:
     for key in relay:
         if key not in RELAY_KEYS:
             raise RecipeError(f"{said} has no key {key!r}{_guess(key, RELAY_KEYS)}")
-    return Profile(job.as_mapping(), _poll_s(relay, said), _relay(relay, said))
+    owner = _owner(tables.get("props", {}), tables.get("filters", {}), where, folder)
+    return Profile(job.as_mapping(), _poll_s(relay, said), _relay(relay, said), owner)
+
+
+def _owner(props: Mapping[str, Any], filters: Mapping[str, Any], where: str, folder: str) -> OwnerSpec:
+    said = f"{where} [filters]"
+    for key in filters:
+        if key not in FILTER_KEYS:
+            raise RecipeError(f"{said} has no key {key!r}{_guess(key, FILTER_KEYS)}")
+    errors = filters.get("errors", "full")
+    if errors not in ERRORS:
+        raise RecipeError(f"{said}: errors={errors!r}: {', '.join(map(repr, ERRORS))} are right")
+    return OwnerSpec(
+        checked_props(f"{where} [props]", props),
+        _filters(filters, "incoming", said),
+        _filters(filters, "outgoing", said),
+        folder if filters else "",
+        errors,
+    )
+
+
+def _filters(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    names = table.get(key, [])
+    right = isinstance(names, list) and all(isinstance(one, str) and _FILTER.fullmatch(one) for one in names)
+    if not right:
+        raise RecipeError(f"{where}: {key}={names!r}: a list is right, ['module:function']")
+    return tuple(names)
 
 
 def _poll_s(table: Mapping[str, Any], where: str) -> float | None:

@@ -21,6 +21,7 @@ import psutil
 from ..api.app import ServerApp
 from ..api.backend import Backend
 from ..api.context import Context
+from ..api.terms import Terms
 from ..call import Call, Pending
 from ..errors import CallError, RunCancelled, RunError
 from ..metric import Point
@@ -44,6 +45,7 @@ class FoxController:
         record: what is known of the run; this class alone changes it, under a lock.
         sites: the names of the sites, in order.
         min_clients: how many sites must answer a group call, unless it says otherwise.
+        terms: what the recipe lays down for the server.
         receivers: where tracked points go, besides the history.
         open: starts the sites; called first on the algorithm's thread.
         close: ends them; called last, whatever happened. `aborted` tells whether the run was cancelled.
@@ -59,6 +61,7 @@ class FoxController:
         *,
         sites: tuple[str, ...],
         min_clients: int,
+        terms: Terms | None = None,
         receivers: Sequence[Receiver] = (),
         open: Callable[[], None] = _nothing,
         close: Callable[[], None] = _nothing,
@@ -70,7 +73,7 @@ class FoxController:
         self.failures: dict[str, CallError] = {}
         self._receivers = [self.history, *receivers]
         self._open, self._close, self._abort, self._on_change = open, close, abort, on_change
-        self._lock = threading.RLock()
+        self._lock, self._terms = threading.RLock(), terms or Terms()
         self._aborted, self._failed = threading.Event(), threading.Event()
         self._ended = threading.Event()
         self._asked = False
@@ -171,11 +174,11 @@ class FoxController:
             backend=_Noting(self.backend, self._record.sites),
             min_clients=self.min_clients,
             workspace=Path(self._record.folder),
-            caller="",
             is_aborted=lambda: self._aborted.is_set() or self._failed.is_set(),
             track=lambda points: self.track("server", points),
             on_round=self._on_round,
             on_failures=self._on_failures,
+            terms=self._terms,
         )
 
     def _run(self) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
 
-from ..call import Call, Fault, Reply
+from ..call import Fault
 from ..errors import VersionMismatch, WireError
 from ..metric import Point
 from ..wire import channel, codec, envelope, handshake
@@ -24,6 +23,8 @@ from ..wire.parcels import Parcels
 from ..wire.refusals import Refusals
 from ..wire.session import Offer, accept_session
 from .news import SHOWN, read_news, read_points
+from .passing import Answer, Passing
+from .waits import Waits
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,9 @@ class SiteDesk:
         self.on_refused: Callable[[str, str], None] | None = None
         self._link: Link | None = None
         self._relay_of: dict[str, str] = {}
+        #: Which place waits for which.
+        self.waits = Waits()
+        self._passing = Passing(self.cell, self._relay_of.__contains__, self.waits)
         self._joined: set[str] = set()
         self._met: set[str] = set()
         self._attempts: dict[str, int] = {}
@@ -84,16 +88,9 @@ class SiteDesk:
         """A relay of that name serves the site."""
         self._relay_of[site] = relay
 
-    def serve(self, answer: Callable[[Call], Any]) -> None:
-        """Run the calls that sites make, on this thread, until the cell is stopped."""
-        while (incoming := self.cell.take()) is not None:
-            try:
-                # Who calls is told by the envelope, which was checked, and not by what it says itself.
-                call = replace(incoming.call, caller=site_of(incoming.origin))
-                reply = Reply(answer(call))
-            except Exception as error:
-                reply = Reply(fault=Fault.from_exception(error))
-            self.cell.reply(incoming, reply)
+    def serve(self, answer: Answer) -> None:
+        """Take the calls that sites make, on this thread, until the cell is stopped; see Passing."""
+        self._passing.serve(answer)
 
     def finish(self, *, cancel: bool = False) -> None:
         """Ask every site to end, or its job to be cancelled; a relay that joins later is asked then."""
@@ -204,7 +201,7 @@ class SiteDesk:
         if head.channel == channel.CALL:
             self.cell.deliver(head, frames)
         elif head.kind == "ready":
-            self._attempts[site] = max(head.attempt, self._attempts.get(site, 0))
+            self._note_attempt(site, head.attempt)
             self._meet(head.origin, codec.decode(frames))
             self._tell(site, ready=True)
             self.cell.open(site)
@@ -226,7 +223,7 @@ class SiteDesk:
         if news.site != site:
             self.refusals.note("name of another", site, f"the relay of {site} tells news of {news.site}")
             return
-        self._attempts[site] = max(news.attempts, self._attempts.get(site, 0))
+        self._note_attempt(site, news.attempts)
         if news.refused:
             self.refused[site] = news.refused
         shown = {name: getattr(news, name) for name in SHOWN}
@@ -241,6 +238,7 @@ class SiteDesk:
                 stderr_tail=news.stderr_tail,
             )
             self.cell.lose(site, fault)
+            self._passing.forget(site)
             if self._parcels is not None:
                 self._parcels.part(worker_cell(site))
         elif not news.ready:
@@ -253,6 +251,12 @@ class SiteDesk:
             self._changed.notify_all()
         if news.refused and self.on_refused is not None:
             self.on_refused(site, news.refused)
+
+    def _note_attempt(self, site: str, attempt: int) -> None:
+        before = self._attempts.get(site, 0)
+        self._attempts[site] = max(attempt, before)
+        if before and attempt > before:
+            self._passing.forget(site)
 
     def _tell(self, site: str, **fields: Any) -> None:
         if self.board is not None:

@@ -8,18 +8,20 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import cloudpickle
 
 from ..api import context as api_context
-from ..api.app import ClientApp
+from ..api.app import ClientApp, filter_answer, filter_call
 from ..api.backend import Backend
 from ..api.client_api import FoxClientAPI
 from ..api.context import Context
+from ..api.nested import serving
+from ..api.terms import Terms
 from ..call import Call, Fault, Reply
 from ..environment import RankEnv, WorkerEnv
+from ..errors import NoSuchFunction
 from ..metric import Point
 from ..spec import load_spec
 from ..wire import codec
@@ -27,7 +29,9 @@ from ..wire.blob_folder import blob_folder
 from ..wire.cell import Incoming
 from ..wire.keys import load_keys
 from ..wire.zmq_link import ZmqIo
+from .calling import Calling
 from .exit_codes import EXIT_RANKS
+from .owner import held_back, load_filters
 from .patience import Patience
 from .ranks import FINAL, INIT, LEAVE, OnlyRankZero, RankFollower, RankLead
 from .uplink import Uplink, pack_points, wait_until
@@ -39,10 +43,12 @@ class Rank:
     def __init__(self, worker: WorkerEnv, ranks: RankEnv, module: str | None) -> None:
         self.worker, self.ranks, self.module = worker, ranks, module
         self.spec = load_spec(worker.run_dir)
+        # The owner's filters first: nothing of the recipe can stand in the place of their modules.
+        self._owners = load_filters(self.spec.owner)
         sys.path[:0] = [path for path in self.spec.code_path if path not in sys.path]
         self.folder = Path(worker.run_dir) / "sites" / worker.site_name / f"attempt-{worker.attempt}"
         with (Path(worker.run_dir) / "client.pkl").open("rb") as file:
-            self.app = ClientApp(cloudpickle.load(file)).make_client_app()
+            self.app: ClientApp = cloudpickle.load(file).make_client_app()
         self.patience = Patience(self.folder, worker.soft_deadline)
         self.io = ZmqIo()
         self.up: Uplink | None = None
@@ -59,7 +65,9 @@ class Rank:
         keys = load_keys(Path(self.worker.keys_dir), site)
         if rank == 0:
             folder = blob_folder(self.spec.blob_location)
-            self.up = Uplink(self.io, self.worker, keys, self.spec.lease_s, folder=folder)
+            self.up = Uplink(
+                self.io, self.worker, keys, self.spec.lease_s, folder=folder, sites=self.spec.names
+            )
             if world > 1:
                 self.lead = RankLead(
                     self.io,
@@ -82,7 +90,8 @@ class Rank:
         share = self.lead or self.follower
         if api is not None and share is not None and api.training_func is None:
             api.share_with(share)
-        backend: Backend = self.up.cell if self.up is not None else OnlyRankZero()
+        backend: Backend = Calling(self.up.cell) if self.up is not None else OnlyRankZero()
+        spec = self.spec
         return Context(
             site_name=self.worker.site_name,
             sites=self.spec.names,
@@ -92,6 +101,12 @@ class Rank:
             time_left=self.patience.left,
             track=self._track,
             client_api=api,
+            terms=Terms(
+                spec.client_objects,
+                spec.server_objects,
+                {**spec.site(self.worker.site_name).props, **spec.owner.props},
+                self.app.filters.within(self._owners),
+            ),
         )
 
     def _track(self, points: Sequence[Point]) -> None:
@@ -108,6 +123,27 @@ class Rank:
             except queue.Empty:
                 continue
         return None
+
+    def guarded(self, incoming: Incoming, run: Callable[[Call], Reply]) -> Reply:
+        """Run a call that came from afar, and filter what it brings and what leaves; on rank 0."""
+        context = self._context_of(incoming)
+        try:
+            if incoming.call.func.startswith("@"):
+                raise NoSuchFunction(sorted(self.app.collab), func=incoming.call.func)
+            call = filter_call(incoming.call, context)
+            reply = run(call)
+            if reply.fault is None:
+                reply = Reply(filter_answer(call, reply.value, context))
+        except Exception as error:
+            reply = Reply(fault=self.fault_of(error))
+        return reply
+
+    def reply(self, incoming: Incoming, reply: Reply) -> None:
+        """Answer a call that came from afar; of an error only what the site's owner lets out."""
+        told = held_back(reply, self.spec.owner.errors)
+        if reply.fault is not None and told is not reply:
+            say(f"{incoming.call.func}() failed:\n{reply.fault.traceback or reply.fault.message}")
+        self.uplink().cell.reply(incoming, told)
 
     def run_here(self, call: Call, incoming: Incoming | None) -> Reply:
         """Run a call on this rank; what it raises becomes a fault."""
@@ -132,7 +168,7 @@ class Rank:
         over: Callable[[], bool] = self.up.over.is_set if self.up is not None else bool
         cancelled, id = incoming.cancelled.is_set, incoming.id
         given_up = self.follower.given_up if self.follower is not None else frozenset[str]()
-        return replace(context, is_aborted=lambda: cancelled() or over() or id in given_up)
+        return serving(context, lambda: cancelled() or over() or id in given_up, incoming.on_cancel)
 
     def fault_of(self, error: BaseException) -> Fault:
         """Describe what user code raised on this rank."""
@@ -157,7 +193,7 @@ class Rank:
         say(f"rank {fault.rank} on {fault.host} failed, this job ends:\n{fault.traceback or fault.message}")
         self.leave_if_one_is_lost()
         for incoming in up.cell.running():
-            up.cell.reply(incoming, Reply(fault=fault))
+            self.reply(incoming, Reply(fault=fault))
         up.flush()
         os._exit(EXIT_RANKS)
 

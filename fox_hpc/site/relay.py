@@ -159,6 +159,7 @@ class FoxExecutor:
     def tell(self, job: SiteJob, *, final: bool, refused: str = "") -> None:
         """See Mouth."""
         folder = attempt_folder(self.spec.folder, job.site, job.attempt)
+        tells = self.spec.owner.errors == "full" and job.ended and job.state != "DONE"
         news: dict[str, Any] = {
             "site": job.site,
             "scheduler": self.spec.scheduler,
@@ -172,7 +173,7 @@ class FoxExecutor:
             "log": str(folder),
             "refused": refused,
             "final": final,
-            "stderr_tail": tail(folder) if job.ended and job.state != "DONE" else "",
+            "stderr_tail": tail(folder) if tells else "",
             "answered": job.answered and time.time() - (time.monotonic() - job.answered),
             "trouble": "" if final else self.keeper.trouble,
         }

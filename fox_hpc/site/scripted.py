@@ -42,7 +42,7 @@ def _serve(rank: Rank, up: Uplink, api: FoxClientAPI) -> None:
     threads: list[threading.Thread] = []
     while (incoming := rank.next_call(up)) is not None:
         # stop() must get through while execute() waits for the script.
-        thread = threading.Thread(target=_serve_one, args=(rank, up, incoming), name="fox-call", daemon=True)
+        thread = threading.Thread(target=_serve_one, args=(rank, incoming), name="fox-call", daemon=True)
         thread.start()
         threads = [*(one for one in threads if one.is_alive()), thread]
     if not up.over.is_set():
@@ -52,11 +52,11 @@ def _serve(rank: Rank, up: Uplink, api: FoxClientAPI) -> None:
     api.stop()
 
 
-def _serve_one(rank: Rank, up: Uplink, incoming: Incoming) -> None:
-    reply = rank.run_here(incoming.call, incoming)
+def _serve_one(rank: Rank, incoming: Incoming) -> None:
+    reply = rank.guarded(incoming, lambda call: rank.run_here(call, incoming))
     if reply.fault is not None:
         rank.leave_if_one_is_lost()
-    up.cell.reply(incoming, reply)
+    rank.reply(incoming, reply)
 
 
 def _failed(rank: Rank, fault: Fault) -> None:

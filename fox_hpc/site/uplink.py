@@ -27,7 +27,11 @@ from .exit_codes import EXIT_LEASE
 
 
 class Uplink:
-    """What rank 0 says upwards. When the relay stays away longer than the lease, the process ends itself."""
+    """What rank 0 says upwards. When the relay stays away longer than the lease, the process ends itself.
+
+    Args:
+        sites: the names of all sites, which calls may go to.
+    """
 
     def __init__(
         self,
@@ -38,10 +42,13 @@ class Uplink:
         *,
         times: DataTimes = NORMAL,
         folder: BlobFolder | None = None,
+        sites: Sequence[str] = (),
     ) -> None:
         self.name = worker_cell(worker.site_name)
         self.over = threading.Event()
         self._io, self._attempt, self._lease_s = io, worker.attempt, lease_s
+        # Other sites are reached by way of the server.
+        self._reached = ("server", *sites)
         self._ready: list[Any] | None = None
         self._call_off: Callable[[], None] | None = None
         public = load_public(Path(worker.keys_dir))
@@ -57,7 +64,8 @@ class Uplink:
             lambda target, frames: self.link.send("", frames),
             io.call_later,
             attempt=worker.attempt,
-            reachable=["server"],
+            reachable=self._reached,
+            address=lambda _: "server",
             parcels=self._parcels,
         )
 
@@ -113,7 +121,8 @@ class Uplink:
 
     def _say_again(self) -> None:
         """The way to the server was broken and is whole again: send once more what it may have lost."""
-        self.cell.open("server")
+        for name in self._reached:
+            self.cell.open(name)
         self.cell.resend_kept()
 
     def _lease_over(self) -> None:

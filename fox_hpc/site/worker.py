@@ -45,7 +45,7 @@ class FoxWorker(Rank):
         up.ready(self.ranks.world_size)
         while (incoming := self.next_call(up)) is not None:
             # A site that could not begin answers every call with why.
-            up.cell.reply(incoming, started if started.fault else self._answer(incoming))
+            self.reply(incoming, started if started.fault else self._answer(incoming))
             flush_all()
         # A job whose time is up leaves the run to the next attempt: then this is not the end.
         last = Call(FINAL if up.over.is_set() else LEAVE)
@@ -57,11 +57,15 @@ class FoxWorker(Rank):
         return 0 if ended.fault is None else 1
 
     def _answer(self, incoming: Incoming) -> Reply:
-        if self.lead is None or incoming.call.ranks == "zero":
-            return self.run_here(incoming.call, incoming)
+        return self.guarded(incoming, lambda call: self._run(call, incoming))
+
+    def _run(self, call: Call, incoming: Incoming) -> Reply:
+        if self.lead is None or call.ranks == "zero":
+            return self.run_here(call, incoming)
         # The frames go to the other ranks as they are, while this rank's code may change its arrays.
-        own = read_call([bytearray(frame) for frame in incoming.frames])
-        return self._everywhere(own, incoming.frames, incoming)
+        frames = incoming.frames if call is incoming.call else write_call(call)
+        own = read_call([bytearray(frame) for frame in frames])
+        return self._everywhere(own, frames, incoming)
 
     def _everywhere(self, call: Call, payload: list[Any], incoming: Incoming | None) -> Reply:
         if self.lead is None:

@@ -24,19 +24,19 @@ class Incoming:
     call: Call
     frames: list[Any]
     cancelled: threading.Event = field(default_factory=threading.Event)
-    _tell: Callable[[], None] | None = None
+    _tell: list[Callable[[], None]] = field(default_factory=list)
 
     def on_cancel(self, tell: Callable[[], None]) -> None:
         """Call `tell`, maybe twice, once the caller waits no more; at once if that is so now."""
-        self._tell = tell
+        self._tell.append(tell)
         if self.cancelled.is_set():
             tell()
 
     def cancel(self) -> None:
         """The caller waits no more."""
         self.cancelled.set()
-        if self._tell is not None:
-            self._tell()
+        for tell in tuple(self._tell):
+            tell()
 
 
 @dataclass(frozen=True)

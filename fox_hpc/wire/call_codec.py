@@ -13,7 +13,9 @@ from . import codec
 
 def write_call(call: Call) -> list[Any]:
     """Encode what the target needs of a call; raises CodecError with the argument's path."""
-    head = [call.func, call.caller, call.ranks]
+    # Who sends a call looks after its timeout, unless another one is to pass it on.
+    timeout = float(call.timeout) if call.to and call.timeout is not None else None
+    head = [call.func, call.caller, call.ranks, call.to, call.waits, timeout]
     return codec.encode({"head": head, "args": list(call.args), "kwargs": dict(call.kwargs)})
 
 
@@ -25,15 +27,18 @@ def read_call(frames: list[Any]) -> Call:
     """
     value = _map_in(frames)
     try:
-        func, caller, ranks = value["head"]
+        func, caller, ranks, to, waits, timeout = value["head"]
         args, kwargs = value["args"], value["kwargs"]
     except (TypeError, KeyError, ValueError) as error:
         raise CodecError("$", f"this is not a call ({error!r})") from error
-    texts = isinstance(func, str) and isinstance(caller, str) and ranks in ("all", "zero")
+    texts = all(isinstance(text, str) for text in (func, caller, to)) and ranks in ("all", "zero")
+    if not isinstance(waits, bool) or not (timeout is None or (isinstance(timeout, float) and timeout > 0)):
+        raise CodecError("$", "this is not a call (how it is waited for is not told)")
     named = isinstance(kwargs, dict) and all(isinstance(name, str) for name in kwargs)
     if not (texts and isinstance(args, list) and named):
         raise CodecError("$", "this is not a call (a part has the wrong type)")
-    return Call(func, tuple(args), kwargs, caller=caller, ranks=ranks)
+    # `late` stays with the caller: it says how the answer is fetched.
+    return Call(func, tuple(args), kwargs, caller, timeout, ranks, to=to, waits=waits)
 
 
 def _map_in(frames: list[Any]) -> dict[Any, Any]:

@@ -56,9 +56,10 @@ def test_default_is_found_where_no_other_is(context: Context) -> None:
         set_default(None)
 
 
-def test_clients_at_a_site_are_refused(context: Context) -> None:
-    with use(replace(context, site_name="site-1")), pytest.raises(FoxError, match="on the server only"):
-        _ = fox.clients
+def test_clients_at_a_site_are_all_sites_and_the_others_are_others(context: Context) -> None:
+    with use(replace(context, site_name="site-2")):
+        assert fox.clients.site_names == ("site-1", "site-2", "site-3")
+        assert fox.other_clients.site_names == ("site-1", "site-3")
 
 
 def test_server_on_the_server_is_refused(context: Context) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from federation import tell
+from scenarios_parts import Evaluator, Log, filters_of_the_server, filters_of_the_sites
 
 from fox_hpc import FLModel, FoxRecipe, fox, register
 
@@ -74,6 +75,11 @@ class Server:
         """Remember what a site says, and say who said it."""
         self.heard.append(what)
         return f"{fox.caller} said {what}"
+
+    @fox.collab
+    def ask_site(self, site: str) -> Any:
+        """Call the site that has called, which cannot answer."""
+        return fox.clients[site].echo()
 
     @fox.collab
     def refuse(self) -> None:
@@ -173,6 +179,43 @@ class Client:
         return fox.server.hear(what)
 
     @fox.collab
+    def ask_others(self, what: Any) -> Any:
+        return fox.other_clients.eval.score(what).items()
+
+    @fox.collab
+    def ask_itself(self) -> Any:
+        return fox.clients[fox.site_name].echo()
+
+    @fox.collab
+    def ask_back(self) -> Any:
+        caller = fox.caller
+        return (
+            fox.other_clients[0](ranks="zero").ask_back()
+            if caller == "server"
+            else fox.clients[caller].echo()
+        )
+
+    @fox.collab
+    def ask_by_the_server(self) -> Any:
+        return fox.server.ask_site(fox.site_name)
+
+    @fox.collab
+    def ask_another_to_fail(self) -> Any:
+        return fox.other_clients[0].fail_deep()
+
+    @fox.collab
+    def ask_another_for(self, seconds: float) -> Any:
+        return fox.other_clients[0](timeout=seconds).wait()
+
+    @fox.collab
+    def push(self, to: str, what: Any) -> Any:
+        return fox.clients[to](expect_result=False).keep(what)
+
+    @fox.collab
+    def prop(self, name: str, default: Any = None) -> Any:
+        return fox.prop(name, default)
+
+    @fox.collab
     def ask_for_refusal(self) -> str:
         try:
             fox.server.refuse()
@@ -194,7 +237,19 @@ class Client:
 
 def recipe(**arguments: Any) -> FoxRecipe:
     """Make the recipe of all scenarios, for two sites."""
-    return FoxRecipe("conformance", 2, Server(), Client(), **arguments)
+    return FoxRecipe(
+        "conformance",
+        2,
+        Server(),
+        Client(),
+        client_objects={"eval": Evaluator()},
+        server_objects={"log": Log()},
+        props={"lr": 0.1, "layers": [1, 2]},
+        sites={"site-2": {"props": {"lr": 0.2}}},
+        site_filters=filters_of_the_sites(),
+        server_filters=filters_of_the_server(),
+        **arguments,
+    )
 
 
 def same(found: Any, expected: Any) -> bool:

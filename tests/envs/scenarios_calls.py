@@ -166,7 +166,7 @@ def an_error_of_the_server_is_an_error_at_the_site() -> Any:
     return site()(ranks="zero").ask_for_refusal()
 
 
-@comes_to("NoSuchFunction: hear, refuse")
+@comes_to("NoSuchFunction: ask_site, hear, log.put, refuse")
 def only_marked_functions_of_the_server_can_be_called() -> Any:
     return site()(ranks="zero").ask_for_nothing()
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from federation import tell
 from scenarios import SITES, Client, comes_to
+from scenarios_parts import Evaluator
 
 from fox_hpc import ClientApp, fox
 from fox_hpc.call import CallOption
 
-KNOWN = tuple(sorted(ClientApp(Client()).collab))
+KNOWN = tuple(sorted(ClientApp(Client(), {"eval": Evaluator()}).collab))
 CANNOT = (
     "a value of type {} cannot travel; plain values, numpy arrays, torch tensors, FLModel and dataclasses "
     "decorated with @fox_hpc.register can"

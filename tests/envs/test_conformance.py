@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import scenarios_calls
 import scenarios_errors
+import scenarios_places
 import scenarios_values
 from scenarios import SCENARIOS, recipe, same
 
 from fox_hpc import ExecEnv, HpcEnv, PocEnv, SimEnv
 
-ASKED_OF_THE_SERVER = (scenarios_calls, scenarios_errors, scenarios_values)
+ASKED_OF_THE_SERVER = (scenarios_calls, scenarios_errors, scenarios_places, scenarios_values)
 START_RANKS = f"{sys.executable} {Path(__file__).with_name('start_ranks.py')}"
 
 

@@ -96,7 +96,7 @@ class Site:
 
     @fox.collab
     def ask_other(self) -> Any:
-        return fox.clients.echo(1)
+        return fox.other_clients.echo(1).items()
 
     @fox.collab
     def folder(self) -> str:
@@ -317,9 +317,8 @@ def test_site_can_call_the_server(result: Any) -> None:
     assert list(result(lambda: fox.clients.ask_server(4), sites=2)) == [("site-1", 8), ("site-2", 8)]
 
 
-def test_site_cannot_call_other_sites_yet(result: Any) -> None:
-    with pytest.raises(RemoteError, match="sites cannot call each other yet"):
-        result(lambda: fox.clients["site-1"].ask_other())
+def test_a_site_may_call_another_site(result: Any) -> None:
+    assert result(lambda: fox.clients["site-1"].ask_other()) == [("site-2", 1), ("site-3", 1)]
 
 
 def test_each_site_has_its_own_folder(result: Any) -> None:

@@ -270,4 +270,4 @@ class Chain:
         return [one.future for one in pending]
 
     def _serve_calls(self) -> None:
-        self.desk.serve(self._serve)
+        self.desk.serve(lambda call, _: self._serve(call))

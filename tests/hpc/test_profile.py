@@ -9,7 +9,7 @@ import pytest
 from fox_hpc import FoxRecipe, HpcEnv, fox
 from fox_hpc.errors import RecipeError
 from fox_hpc.hpc.profile import Profile, load_profile, read_profile
-from fox_hpc.spec import RelaySpec
+from fox_hpc.spec import OwnerSpec, RelaySpec
 
 TEXT = """
 [job]
@@ -53,6 +53,15 @@ def test_a_profile_is_read_and_checked(tmp_path: Path) -> None:
     )
 
 
+def test_an_owners_props_and_filters_are_read_with_their_folder(tmp_path: Path) -> None:
+    text = "[props]\nlr = 0.1\n[filters]\noutgoing = ['rules:strip']\nerrors = 'type'\n"
+    (tmp_path / "site.toml").write_text(text)
+
+    owner = load_profile(tmp_path / "site.toml").owner
+
+    assert owner == OwnerSpec({"lr": 0.1}, (), ("rules:strip",), str(tmp_path), "type")
+
+
 def test_an_empty_profile_says_nothing() -> None:
     assert read_profile("") == Profile({}, None)
 
@@ -81,6 +90,11 @@ def test_an_empty_profile_says_nothing() -> None:
         ("[relay]\ncolour = 3", "site.toml [relay] has no key 'colour'; right: poll_s"),
         ("[relay]\npoll_s = 0", "poll_s=0: a number of seconds above 0 is right"),
         ("[relay]\npoll_s = nan", "poll_s=nan: a number of seconds above 0 is right"),
+        ("[filters]\noutgoing = 'a:b'", "outgoing='a:b': a list is right, ['module:function']"),
+        ("[filters]\nincoming = ['a.b']", "incoming=['a.b']: a list is right"),
+        ("[filters]\nresult = []", "site.toml [filters] has no key 'result'; right: incoming, outgoing"),
+        ("[filters]\nerrors = 'no'", "errors='no': 'full', 'message', 'type' are right"),
+        ("[props]\nday = 2026-01-01", "site.toml [props]['day']=datetime.date(2026, 1, 1): None, bool"),
         ("[job\n", "site.toml is not TOML: "),
     ],
 )
