@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .api.module_wrapper import ModuleWrapper
     from .api.proxy import Proxy, ProxyList
     from .api.results import Results
+    from .api.stream import Stream
     from .call import CallOption
     from .envs.base import ExecEnv, Run
     from .envs.hpc import HpcEnv
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         RunError,
         SchedulerError,
         SiteLost,
+        StreamBroken,
         SubmitError,
         UnreadableOutput,
         VersionMismatch,
@@ -77,6 +79,7 @@ _HOMES = {
     "api.module_wrapper": ("ModuleWrapper",),
     "api.proxy": ("Proxy", "ProxyList"),
     "api.results": ("Results",),
+    "api.stream": ("Stream",),
     "call": ("CallOption",),
     "envs.base": ("ExecEnv", "Run"),
     "envs.hpc": ("HpcEnv",),
@@ -101,6 +104,7 @@ _HOMES = {
         "RunError",
         "SchedulerError",
         "SiteLost",
+        "StreamBroken",
         "SubmitError",
         "UnreadableOutput",
         "VersionMismatch",
@@ -174,6 +178,8 @@ __all__ = [
     "SimEnv",
     "SiteLost",
     "SlurmLauncher",
+    "Stream",
+    "StreamBroken",
     "SubmitError",
     "SubprocessLauncher",
     "SummaryWriter",

@@ -11,6 +11,7 @@ FoxError
 │   ├── CallTimeout              the site ran, but did not answer in time
 │   ├── CallCancelled            the caller gave up
 │   ├── SiteLost                 the site's job ended, with what is known of its end
+│   ├── StreamBroken             a stream that is an argument cannot be read any further
 │   └── NoSuchFunction           the site has no `@fox.collab` function of that name
 ├── GroupError                   fewer sites answered than were needed
 ├── WireError
@@ -137,6 +138,10 @@ class SiteLost(CallError):
         super().__init__(
             f"{site} is lost ({job}, {state}{code}){why}{tail}", site=site, func=func, call_id=call_id
         )
+
+
+class StreamBroken(CallError):
+    """A stream that is an argument cannot be read any further: its call is over, or it cannot begin anew."""
 
 
 class NoSuchFunction(CallError):

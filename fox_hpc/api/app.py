@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from types import ModuleType
@@ -10,9 +12,11 @@ from typing import Any
 
 from ..call import Call
 from ..errors import NoSuchFunction, RecipeError
+from ..streamed import pull_of
 from .context import Context, use
 from .decorators import find_marked
 from .module_wrapper import ModuleWrapper
+from .streams import Streams
 
 
 class App:
@@ -31,6 +35,8 @@ class App:
         self.obj = ModuleWrapper(obj) if isinstance(obj, (ModuleType, str)) else obj
         self._home: object = self.obj.module if isinstance(self.obj, ModuleWrapper) else self.obj
         self.collab: dict[str, Callable[..., Any]] = find_marked(self._home, "collab")
+        #: What its functions have returned and is read chunk by chunk.
+        self.streams = Streams()
 
     @property
     def name(self) -> str:
@@ -40,14 +46,26 @@ class App:
     def invoke(self, call: Call, context: Context) -> Any:
         """Run the function that the call asks for and give back what it returns.
 
+        A coroutine is run to its end; an iterator stays here, and a StreamRef is given for it. A call that
+        asks for a chunk of a stream gives that; at the server, maybe a Future of it.
+
         Raises:
             NoSuchFunction: no function of that name is marked `@fox.collab`.
         """
+        if (pull := pull_of(call)) is not None:
+            with use(replace(context, caller=call.caller)):
+                return self.streams.pull(pull, call.caller)
+        # Named before anything can fail, so that the ranks of a site count alike.
+        id = self.streams.new_id(call)
         func = self.collab.get(call.func)
         if func is None:
             raise NoSuchFunction(sorted(self.collab), site=context.site_name, func=call.func)
+        call = self.streams.receive(call, context)
         with use(replace(context, caller=call.caller)):
-            return func(*call.args, **call.kwargs)
+            value = func(*call.args, **call.kwargs)
+            if inspect.iscoroutine(value):
+                value = asyncio.run(value)
+        return self.streams.keep(id, value, call, context)
 
     def run_init(self, context: Context) -> None:
         """Run the `@fox.init` functions, in order of definition, base classes first."""
@@ -58,6 +76,7 @@ class App:
     def run_final(self, context: Context) -> None:
         """Run the `@fox.final` functions, in the opposite order."""
         with use(context):
+            self.streams.close()
             for func in reversed(find_marked(self._home, "final").values()):
                 func()
 

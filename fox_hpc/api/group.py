@@ -13,6 +13,7 @@ from .backend import Backend
 from .context import current
 from .group_call import GroupCall
 from .results import Results
+from .streams import end_streams, send_streams
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Group:
             GroupError: fewer sites answered than were needed.
             CallError: the single target failed, or the callback on an answer.
             CodecError: an argument cannot be encoded; nothing was sent.
+            RecipeError: an argument is an iterator, and this call cannot send one.
             RunCancelled: the run was cancelled.
         """
         context, option = current(), self._option
@@ -55,7 +57,12 @@ class Group:
         if option.secure and not self._backend.secure:
             raise NotAllowed(f"{func}() was asked to be secure, but the links of this run are not encrypted")
         call = Call(func, args, kwargs, context.site_name, option.timeout, option.ranks, option.late)
-        group_call = GroupCall(call, self._targets, self._backend, option, single=self._single)
+        call, backend = send_streams(call, self._backend, self._targets, option.parallel, context)
+        try:
+            group_call = GroupCall(call, self._targets, backend, option, single=self._single)
+        except BaseException:
+            end_streams(backend, self._targets)
+            raise
         if not (option.blocking and option.expect_result):
             group_call.run_in_background()
             return group_call if option.expect_result else None

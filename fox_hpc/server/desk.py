@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -14,7 +16,7 @@ from ..call import Call, Fault, Reply
 from ..errors import VersionMismatch, WireError
 from ..metric import Point
 from ..wire import channel, codec, envelope, handshake
-from ..wire.cell import Cell, relay_cell, worker_cell
+from ..wire.cell import Cell, Incoming, relay_cell, worker_cell
 from ..wire.envelope import Envelope
 from ..wire.handshake import Join, Refuse, Welcome
 from ..wire.keys import Keys
@@ -90,10 +92,20 @@ class SiteDesk:
             try:
                 # Who calls is told by the envelope, which was checked, and not by what it says itself.
                 call = replace(incoming.call, caller=site_of(incoming.origin))
-                reply = Reply(answer(call))
+                value = answer(call)
             except Exception as error:
-                reply = Reply(fault=Fault.from_exception(error))
-            self.cell.reply(incoming, reply)
+                self.cell.reply(incoming, Reply(fault=Fault.from_exception(error)))
+                continue
+            if isinstance(value, Future):
+                # A chunk of a stream, which is made when the slowest site has asked for the one before.
+                value.add_done_callback(partial(self._reply_later, incoming))
+            else:
+                self.cell.reply(incoming, Reply(value))
+
+    def _reply_later(self, incoming: Incoming, future: Future[Any]) -> None:
+        error = future.exception()
+        fault = Fault.from_exception(error) if error is not None else None
+        self.cell.reply(incoming, Reply(None if fault else future.result(), fault))
 
     def finish(self, *, cancel: bool = False) -> None:
         """Ask every site to end, or its job to be cancelled; a relay that joins later is asked then."""
