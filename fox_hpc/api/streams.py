@@ -1,4 +1,4 @@
-"""Where streams meet calls: an iterator becomes a reference where it leaves, and a Stream where it arrives."""
+"""Where streams meet calls: an iterator leaves as a reference, and arrives as a Stream."""
 
 from __future__ import annotations
 

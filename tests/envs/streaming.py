@@ -21,6 +21,8 @@ class Server:
 
     def __init__(self, plans: tuple[str, ...]) -> None:
         self.plans = plans
+        #: Takes the job of site-1 away, and waits for its next attempt.
+        self.take_away: Callable[[int], None] = print
 
     @fox.algo
     def run(self) -> Any:
@@ -141,6 +143,22 @@ class Server:
 
     def late(self) -> Any:
         return list(fox.clients["site-1"](late=True).count_to(2))
+
+    # A job that is taken away.
+
+    def taken_away(self) -> Any:
+        stream = fox.clients["site-1"].watch()
+        first = next(stream)
+        self.take_away(2)
+        return first, told(lambda: list(stream)), list(fox.clients["site-1"].count_to(2))
+
+    def taken_away_from_its_argument(self) -> Any:
+        return fox.clients["site-1"].add_up(self.numbers_until_it_is_taken_away())
+
+    def numbers_until_it_is_taken_away(self) -> Iterator[int]:
+        yield from range(4)
+        self.take_away(3)
+        yield 4
 
     # Memory.
 
@@ -305,11 +323,11 @@ def grows_little(arrays: Iterator[Any]) -> bool:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline, "it did not come"
         time.sleep(0.005)
 
 
-def recipe(plans: tuple[str, ...]) -> FoxRecipe:
-    return FoxRecipe("streams", 2, Server(plans), Client())
+def recipe(server: Server) -> FoxRecipe:
+    return FoxRecipe("streams", 1, server, Client())

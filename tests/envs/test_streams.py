@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 import streaming
 
-from fox_hpc import PocEnv, SimEnv
+from fox_hpc import HpcEnv, PocEnv, SimEnv
+from fox_hpc.fake import FakeCluster
 
 REFUSED_CALLED = (
     "ping() was given a generator by a function that is itself being called: only the algorithm can send a "
@@ -65,7 +68,7 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("streams")
     # Threads do not die.
     plans = (*EXPECTED, "dies") if request.param is PocEnv else tuple(EXPECTED)
-    run = streaming.recipe(plans).execute(request.param(2, folder))
+    run = streaming.recipe(streaming.Server(plans)).execute(request.param(2, folder))
     told: dict[str, Any] = run.result(60)
     return told
 
@@ -80,3 +83,28 @@ def test_a_site_that_dies_in_the_middle_of_its_stream_is_lost(found: dict[str, A
     kind, _, words = found["dies"]
 
     assert (kind, "exit code 7" in words) == ("SiteLost", True)
+
+
+def test_streams_of_a_job_that_is_taken_away_end_with_errors_that_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeCluster(nodes=1, cpus=2, kill_wait_s=0.5) as cluster:
+        for name, value in cluster.env.items():
+            monkeypatch.setenv(name, value)
+        server = streaming.Server(("taken_away", "taken_away_from_its_argument"))
+        run = streaming.recipe(server).execute(HpcEnv(1, "slurm", tmp_path, poll_s=0.2))
+
+        def take_away(attempt: int) -> None:
+            job = run.record().sites["site-1"].job_id
+            subprocess.run(["scontrol", "update", f"jobid={job}", "timelimit=0:01"], check=True, timeout=30)
+            streaming.wait_until(lambda: run.record().sites["site-1"].attempts == attempt)
+
+        server.take_away = take_away
+        told = run.result(90)
+
+    first, (kind, _, words), again = told["taken_away"]
+    assert (first, kind, again) == (0, "SiteLost", [0, 1])
+    assert "call the function again" in words
+    kind, remote, words = told["taken_away_from_its_argument"]
+    assert (kind, remote) == ("RemoteError", "StreamBroken")
+    assert "read in part by an earlier attempt" in words
