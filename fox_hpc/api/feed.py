@@ -87,8 +87,8 @@ class Feed:
             if not self._asked:
                 _feeds.pop(self.id, None)
                 if self._thread is None:
-                    # Never begun: closing runs none of its code.
-                    self._made.close()
+                    # Never begun: there is nothing to close, and this thread may run an event loop.
+                    self._made.drop()
             self._changed.notify_all()
         if future is not None:
             future.set_result((GONE, _OVER))

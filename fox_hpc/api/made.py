@@ -50,6 +50,10 @@ class Made:
             if self._loop is not None:
                 self._loop.close()
 
+    def drop(self) -> None:
+        """Let go of an iterator that was never begun."""
+        self._iterator = None
+
     def _await(self, work: Any) -> Any:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()

@@ -15,6 +15,8 @@ from ..streamed import CHUNK, CLOSE, END, StreamPull
 from .backend import Backend
 from .context import SERVER
 
+_ANEW = "the job that made this stream is over: call the function again"
+
 
 class Stream(Iterator[Any], AsyncIterator[Any]):
     """An iterator whose chunks are made elsewhere, for `for` and `async for`; read by one thread at a time.
@@ -144,7 +146,7 @@ class Stream(Iterator[Any], AsyncIterator[Any]):
     def _broken(self, why: str) -> CallError:
         if self.site == SERVER:
             return StreamBroken(f"the stream for {self._func}(): {why}", site=self.site, func=self._func)
-        return SiteLost(reason=why, site=self.site, func=self._func)
+        return SiteLost(reason=_ANEW, site=self.site, func=self._func)
 
 
 def _close(stream: Stream) -> None:

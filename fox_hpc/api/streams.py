@@ -21,7 +21,7 @@ from .stream import Stream
 
 log = logging.getLogger(__name__)
 
-_ANEW = "the job that made this stream is over, or the stream was closed: call the function again"
+_NOT_YOURS = "the stream was made for another caller"
 
 
 def send_streams(
@@ -105,11 +105,9 @@ class Streams:
         """Give what is answered: a reference, if the value is an iterator, which is kept here then."""
         if not is_stream(value):
             return value
-        made = Made(value)
-        if context.is_aborted():
-            made.close()
-        else:
-            self._made[id] = made, call.caller
+        # Nobody would end what nobody has heard of.
+        if not context.is_aborted():
+            self._made[id] = Made(value), call.caller
         return StreamRef(id)
 
     def pull(self, pull: StreamPull, caller: str) -> tuple[str, Any] | Future[Any]:
@@ -118,7 +116,7 @@ class Streams:
         if made is None:
             return ask_feed(pull, caller)
         if owner != caller:
-            return GONE, _ANEW
+            return GONE, _NOT_YOURS
         if pull.number == CLOSE:
             del self._made[pull.id]
             made.close()
