@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .api.module_wrapper import ModuleWrapper
     from .api.proxy import Proxy, ProxyList
     from .api.results import Results
+    from .api.stream import Stream
     from .call import CallOption
     from .envs.base import ExecEnv, Run
     from .envs.hpc import HpcEnv
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         RunError,
         SchedulerError,
         SiteLost,
+        StreamBroken,
         SubmitError,
         UnreadableOutput,
         VersionMismatch,
@@ -81,6 +83,7 @@ _HOMES = {
     "api.module_wrapper": ("ModuleWrapper",),
     "api.proxy": ("Proxy", "ProxyList"),
     "api.results": ("Results",),
+    "api.stream": ("Stream",),
     "call": ("CallOption",),
     "envs.base": ("ExecEnv", "Run"),
     "envs.hpc": ("HpcEnv",),
@@ -106,6 +109,7 @@ _HOMES = {
         "RunError",
         "SchedulerError",
         "SiteLost",
+        "StreamBroken",
         "SubmitError",
         "UnreadableOutput",
         "VersionMismatch",
@@ -182,6 +186,8 @@ __all__ = [
     "SimEnv",
     "SiteLost",
     "SlurmLauncher",
+    "Stream",
+    "StreamBroken",
     "SubmitError",
     "SubprocessLauncher",
     "SummaryWriter",

@@ -13,6 +13,7 @@ FoxError
 │   ├── SiteLost                 the site's job ended, with what is known of its end
 │   ├── WaitCycle                the answer could never come: places would wait for each other
 │   ├── CallRefused              a filter of the target, or of the caller, refused a value
+│   ├── StreamBroken             a stream that is an argument cannot be read any further
 │   └── NoSuchFunction           the site has no `@fox.collab` function of that name
 ├── GroupError                   fewer sites answered than were needed
 ├── WireError
@@ -139,6 +140,10 @@ class SiteLost(CallError):
         super().__init__(
             f"{site} is lost ({job}, {state}{code}){why}{tail}", site=site, func=func, call_id=call_id
         )
+
+
+class StreamBroken(CallError):
+    """A stream that is an argument cannot be read any further: its call is over, or it cannot begin anew."""
 
 
 class NoSuchFunction(CallError):

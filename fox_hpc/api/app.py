@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import inspect
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 from ..call import Call
 from ..errors import NoSuchFunction, RecipeError
+from ..streamed import pull_of
 from .context import Context, use
 from .decorators import find_marked
 from .filters import Filters
 from .module_wrapper import ModuleWrapper
 from .proxy import TAKEN
+from .streams import Streams
 from .terms import check_objects
 
 
@@ -49,6 +54,8 @@ class App:
                 )
             self.collab |= {f"{name}.{func}": bound for func, bound in found.items()}
             self._homes.append(home)
+        #: What its functions have returned and is read chunk by chunk.
+        self.streams = Streams()
 
     @property
     def name(self) -> str:
@@ -58,14 +65,26 @@ class App:
     def invoke(self, call: Call, context: Context) -> Any:
         """Run the function that the call asks for and give back what it returns.
 
+        A coroutine is run to its end; an iterator stays here, and a StreamRef is given for it. A call that
+        asks for a chunk of a stream gives that; at the server, maybe a Future of it.
+
         Raises:
             NoSuchFunction: no function of that name is marked `@fox.collab`.
         """
+        if (pull := pull_of(call)) is not None:
+            with use(replace(context, caller=call.caller)):
+                return self.streams.pull(pull, call.caller)
+        # Named before anything can fail, so that the ranks of a site count alike.
+        id = self.streams.new_id(call)
         func = self.collab.get(call.func)
         if func is None:
             raise NoSuchFunction(sorted(self.collab), site=context.site_name, func=call.func)
+        call = self.streams.receive(call, context)
         with use(replace(context, caller=call.caller)):
-            return func(*call.args, **call.kwargs)
+            value = func(*call.args, **call.kwargs)
+            if inspect.iscoroutine(value):
+                value = asyncio.run(value)
+        return self.streams.keep(id, value, call, context)
 
     def answer(self, call: Call, context: Context) -> Any:
         """Like `invoke`, with the filters of the context before and after.
@@ -86,6 +105,7 @@ class App:
     def run_final(self, context: Context) -> None:
         """Run the `@fox.final` functions, in the opposite order."""
         with use(context):
+            self.streams.close()
             for home in reversed(self._homes):
                 for func in reversed(find_marked(home, "final").values()):
                     func()
@@ -96,14 +116,18 @@ class App:
 
 def filter_call(call: Call, context: Context) -> Call:
     """Give a call as the function here gets it; raises CallRefused."""
+    if pull_of(call) is not None:
+        return call
     with use(replace(context, caller=call.caller)):
         return context.terms.filters.on_call(call, context.site_name, leaves=False)
 
 
 def filter_answer(call: Call, value: Any, context: Context) -> Any:
     """Give what the function of a call returned as it leaves; raises CallRefused."""
+    if isinstance(value, Future):
+        return value  # a chunk of a stream that another place reads: it was filtered where it was made
     with use(replace(context, caller=call.caller)):
-        return context.terms.filters.on_answer(call.func, value, context.site_name, leaves=True)
+        return context.terms.filters.on_answer(call, value, context.site_name, leaves=True)
 
 
 def _wrapped(obj: object) -> object:

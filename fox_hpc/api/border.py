@@ -6,10 +6,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ..call import Call, Pending
+from ..streamed import pull_of
 from .backend import Backend
 from .context import Context, use
 from .per_site import for_site, has_per_site
@@ -33,7 +35,7 @@ class Border:
         """See Backend; with arguments for each site, a later one's CodecError gives the earlier calls up."""
         started = self._each(call, targets) if has_per_site(call) else self._backend.start(call, targets)
         if self._context.terms.filters.incoming:
-            return [self._filtered(call.func, one) for one in started]
+            return [self._filtered(call, one) for one in started]
         return started
 
     def _each(self, call: Call, targets: Sequence[str]) -> list[Pending]:
@@ -46,7 +48,8 @@ class Border:
             raise
         return started
 
-    def _filtered(self, func: str, pending: Pending) -> Pending:
+    def _filtered(self, call: Call, pending: Pending) -> Pending:
+        asked = replace(call, args=call.args if pull_of(call) else (), kwargs={})
         future: Future[Any] = Future()
 
         def arrived(done: Future[Any]) -> None:
@@ -54,7 +57,7 @@ class Border:
             if error is not None:
                 future.set_exception(error)
             else:
-                self._soon(partial(self._finish, func, done.result(), future))
+                self._soon(partial(self._finish, asked, done.result(), future))
 
         pending.future.add_done_callback(arrived)
         return Pending(pending.site, pending.call_id, future)
@@ -78,11 +81,11 @@ class Border:
             work()
             del work  # its answer is the caller's alone now
 
-    def _finish(self, func: str, value: Any, future: Future[Any]) -> None:
+    def _finish(self, call: Call, value: Any, future: Future[Any]) -> None:
         try:
             with use(self._context):
                 filters = self._context.terms.filters
-                value = filters.on_answer(func, value, self._context.site_name, leaves=False)
+                value = filters.on_answer(call, value, self._context.site_name, leaves=False)
         except Exception as error:
             future.set_exception(error)
         else:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..call import Call
 from ..errors import CallRefused, RecipeError
+from ..streamed import CHUNK, StreamRef, is_stream, pull_of
 from .per_site import PerSite
 
 Filter = Callable[[str, Any], Any]
@@ -23,7 +24,7 @@ class Filters:
 
     Args:
         incoming: for each argument of a call to here, before the function runs, and each answer to a
-            call that was made here, before the caller has it.
+            call that was made here, before the caller has it; of a stream, each chunk.
         outgoing: for each answer of a function here, and each argument of a call that is made here,
             before they leave.
 
@@ -59,13 +60,22 @@ class Filters:
         kwargs = {name: one(value) for name, value in call.kwargs.items()}
         return replace(call, args=tuple(map(one, call.args)), kwargs=kwargs)
 
-    def on_answer(self, func: str, value: Any, place: str, *, leaves: bool) -> Any:
-        """Filter an answer; raises CallRefused."""
+    def on_answer(self, call: Call, value: Any, place: str, *, leaves: bool) -> Any:
+        """Filter the answer to a call, or the chunk of a stream that it asked for; raises CallRefused."""
+        if pull_of(call) is None:
+            return self.on_chunk(call.func, value, place, leaves=leaves)
+        kind, chunk = value
+        return (kind, self.on_chunk(call.func, chunk, place, leaves=leaves)) if kind == CHUNK else value
+
+    def on_chunk(self, func: str, value: Any, place: str, *, leaves: bool) -> Any:
+        """Filter one value of a stream; raises CallRefused."""
         filters = self.outgoing if leaves else self.incoming
         return _through(filters, func, value, place, served=leaves)
 
 
 def _through(filters: Sequence[Filter], func: str, value: Any, place: str, *, served: bool = False) -> Any:
+    if isinstance(value, StreamRef) or is_stream(value):
+        return value  # its chunks are filtered, one by one
     for each in filters:
         try:
             value = each(func, value)

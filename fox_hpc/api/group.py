@@ -16,6 +16,7 @@ from .context import Context, current
 from .group_call import GroupCall
 from .per_site import check_per_site
 from .results import Results
+from .streams import end_streams, send_streams
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ class Group:
             CallError: the single target failed, or the callback on an answer.
             CallRefused: a filter of this place refused an argument; nothing was sent.
             CodecError: an argument cannot be encoded; nothing was sent.
-            RecipeError: an argument that is for each site has nothing for one; nothing was sent.
+            RecipeError: an argument that is for each site has nothing for one, or an argument is an iterator
+                and this call cannot send one; nothing was sent.
             RunCancelled: the run was cancelled.
         """
         context, option = current(), self._option
@@ -60,8 +62,14 @@ class Group:
         if option.secure and not self._backend.secure:
             raise NotAllowed(f"{func}() was asked to be secure, but the links of this run are not encrypted")
         call = self._call(func, args, kwargs, context)
-        backend = Border(self._backend, context)
-        group_call = GroupCall(call, self._targets, backend, option, single=self._single)
+        call, backend = send_streams(
+            call, Border(self._backend, context), self._targets, option.parallel, context
+        )
+        try:
+            group_call = GroupCall(call, self._targets, backend, option, single=self._single)
+        except BaseException:
+            end_streams(backend, self._targets)
+            raise
         if not (option.blocking and option.expect_result):
             group_call.run_in_background()
             return group_call if option.expect_result else None

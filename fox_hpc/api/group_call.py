@@ -18,6 +18,7 @@ from ..model import FLModel
 from .backend import Backend
 from .context import Context, current
 from .results import Results
+from .streams import answered
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +28,8 @@ class GroupCall:
 
     Iterating it gives (site, value) as answers come and keeps them; `as_completed()` gives them away;
     `first_k()` waits for some. Of the answers that are there, the first in the order of the sites comes
-    first. All raise GroupError at the end when fewer sites answered than were needed, as soon as that
-    many cannot answer any more. With `parallel=`, arguments must not be changed before the last site
-    has started.
+    first. All raise GroupError at the end when fewer sites answered than were needed, as soon as that many
+    cannot answer any more. With `parallel=`, arguments must not be changed before the last site has started.
     """
 
     def __init__(
@@ -230,7 +230,7 @@ class GroupCall:
         with self._changed:
             self._open.pop(site, None)
             if error is None:
-                self._values[site] = future.result()
+                self._values[site] = answered(future.result(), site, self._call, self._backend)
             self._note(site, error)
 
     def _note(self, site: str, error: BaseException | None) -> None:

@@ -118,28 +118,47 @@ class Place:
     def _one(self, job: Job, fault: Fault | None) -> None:
         if not job.future.done():
             self._running = job
-            self._settle(job, Reply(fault=fault) if fault else self._run(job))
+            if fault:
+                self._settle(job, Reply(fault=fault))
+            else:
+                self._run(job)
             self._running = None
 
-    def _run(self, job: Job) -> Reply:
+    def _run(self, job: Job) -> None:
         context = serving(self._context, job.aborted.is_set, job.on_abort)
         # Decoded, and the answer encoded, on this thread: the caller's may be waiting for many sites.
         try:
-            answer = write_reply(Reply(self._app.answer(read_call(job.frames), context)))
-            flush_all()
-            # A copy, as over a wire: the site may go on with its arrays.
-            reply = read_reply([bytearray(frame) for frame in answer])
-            return Reply(Here(reply.value)) if job.call.late and reply.fault is None else reply
+            value = self._app.answer(read_call(job.frames), context)
         except BaseException as error:
-            return Reply(fault=Fault.from_exception(error, host=socket.gethostname()))
+            self._settle(job, Reply(fault=_fault(error)))
+            return
+        if isinstance(value, Future):
+            value.add_done_callback(lambda future: self._settle(job, _answer(job, future.result)))
+        else:
+            self._settle(job, _answer(job, lambda: value))
 
     def _guarded(self, action: Callable[[], None] | None) -> Fault | None:
         try:
             if action is not None:
                 action()
         except BaseException as error:
-            return Fault.from_exception(error, host=socket.gethostname())
+            return _fault(error)
         return None
+
+
+def _answer(job: Job, value: Callable[[], Any]) -> Reply:
+    try:
+        answer = write_reply(Reply(value()))
+        flush_all()
+        # A copy, as over a wire: the site may go on with its arrays.
+        reply = read_reply([bytearray(frame) for frame in answer])
+        return Reply(Here(reply.value)) if job.call.late and reply.fault is None else reply
+    except BaseException as error:
+        return Reply(fault=_fault(error))
+
+
+def _fault(error: BaseException) -> Fault:
+    return Fault.from_exception(error, host=socket.gethostname())
 
 
 class SimBackend:

@@ -15,7 +15,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..api.context import SERVER
+from ..api.feed import is_fed
 from ..call import Call, Fault, Pending, Reply
+from ..streamed import pull_of
 from ..wire.answers import Incoming
 from ..wire.cell import Cell
 from ..wire.names import site_of
@@ -53,8 +55,12 @@ class Passing:
         while (incoming := self._cell.take()) is not None:
             # Who calls is told by the envelope, which was checked, and not by what it says itself.
             call = replace(incoming.call, caller=site_of(incoming.origin))
+            pull = pull_of(call)
             if call.to:
                 self._pass_on(incoming, call)
+            elif pull is not None and is_fed(pull):
+                # Made on a thread of its own: a function of the server that waits must not hold it up.
+                self._run(incoming, call, answer)
             elif ring := self._begin(incoming, call):
                 self._cell.reply(incoming, Reply(fault=Fault("cycle", known=ring)))
             else:
@@ -74,16 +80,22 @@ class Passing:
 
     def _run_own(self, answer: Answer) -> None:
         while (taken := self._own.get()) is not None:
-            incoming, call = taken
-            try:
-                over = incoming.cancelled.is_set()
-                reply = Reply(fault=Fault("cancelled")) if over else Reply(answer(call, incoming))
-            except Exception as error:
-                reply = Reply(fault=Fault.from_exception(error))
-            # Before the answer: the site may call again as soon as it has it.
-            self._waits.end(incoming.id)
-            self._cell.reply(incoming, reply)
-            del taken, incoming, call, reply
+            self._run(*taken, answer)
+            del taken
+
+    def _run(self, incoming: Incoming, call: Call, answer: Answer) -> None:
+        try:
+            over = incoming.cancelled.is_set()
+            reply = Reply(fault=Fault("cancelled")) if over else Reply(answer(call, incoming))
+        except Exception as error:
+            reply = Reply(fault=Fault.from_exception(error))
+        if isinstance(reply.value, Future):
+            # A chunk of a stream, which is made when the slowest site has asked for the one before.
+            reply.value.add_done_callback(lambda done: self._came(incoming, done))
+            return
+        # Before the answer: the site may call again as soon as it has it.
+        self._waits.end(incoming.id)
+        self._cell.reply(incoming, reply)
 
     def _pass_on(self, incoming: Incoming, call: Call) -> None:
         if not self._knows(call.to) or call.func.startswith("@"):

@@ -49,6 +49,7 @@ class Rank:
         self.folder = Path(worker.run_dir) / "sites" / worker.site_name / f"attempt-{worker.attempt}"
         with (Path(worker.run_dir) / "client.pkl").open("rb") as file:
             self.app: ClientApp = cloudpickle.load(file).make_client_app()
+        self.app.streams.attempt = worker.attempt
         self.patience = Patience(self.folder, worker.soft_deadline)
         self.io = ZmqIo()
         self.up: Uplink | None = None

@@ -12,7 +12,8 @@ from typing import Any
 
 from ..call import Call, Reply
 from ..environment import RankEnv, WorkerEnv, process_environ
-from ..errors import FoxError
+from ..errors import FoxError, RecipeError
+from ..streamed import takes_stream
 from ..tracking.writer import flush_all
 from ..wire.cell import Incoming, read_call, write_call
 from .exit_codes import EXIT_NO_START
@@ -23,6 +24,11 @@ from .together import Together
 from .uplink import Uplink, wait_until
 
 SCRIPT_CLASS = "FoxClientAPI"
+
+_ONE_READER = (
+    "a generator was given to a function that all ranks of the site enter, but a stream has one reader: "
+    'ranks="zero" is right, or a list, or one call for each chunk'
+)
 
 
 class FoxWorker(Rank):
@@ -62,6 +68,8 @@ class FoxWorker(Rank):
     def _run(self, call: Call, incoming: Incoming) -> Reply:
         if self.lead is None or call.ranks == "zero":
             return self.run_here(call, incoming)
+        if takes_stream(call):
+            return Reply(fault=self.fault_of(RecipeError(_ONE_READER)))
         # The frames go to the other ranks as they are, while this rank's code may change its arrays.
         frames = incoming.frames if call is incoming.call else write_call(call)
         own = read_call([bytearray(frame) for frame in frames])

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from ..errors import CodecError
 from ..model import FLModel
+from ..streamed import StreamPull, StreamRef
 
 C = TypeVar("C", bound=type)
 
@@ -46,3 +47,5 @@ def _full_name(cls: type) -> str:
 
 
 register(FLModel, "FLModel")
+register(StreamRef, "StreamRef")
+register(StreamPull, "StreamPull")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -167,6 +167,19 @@ class Client:
     @fox.collab
     def wait_at(self, site: str) -> str:
         return self.wait() if fox.site_name == site else "fine"
+
+    @fox.collab
+    def count_to(self, end: int) -> Iterator[int]:
+        yield from range(end)
+
+    @fox.collab
+    def count_and_fail(self, end: int) -> Iterator[int]:
+        yield from range(end)
+        raise KeyError("nothing left")
+
+    @fox.collab
+    def add_up(self, numbers: Any) -> int:
+        return sum(numbers)
 
     @fox.collab
     def weigh(self, model: FLModel) -> FLModel:

@@ -8,7 +8,7 @@ import numpy as np
 from federation import tell
 from scenarios import SITES, comes_to
 
-from fox_hpc import CallCancelled, Proxy, ProxyList, fox
+from fox_hpc import CallCancelled, Proxy, ProxyList, RemoteError, fox
 
 CANCELLED = "CallCancelled"
 
@@ -154,6 +154,25 @@ def encryption_may_be_insisted_on() -> Any:
 @comes_to([np.ones(3), np.ones(3)])
 def a_late_answer_stays_at_its_site_until_it_is_read() -> Any:
     return [answer.value for answer in fox.clients(late=True).echo(np.ones(3))]
+
+
+@comes_to({"site-1": [0, 1, 2], "site-2": [0, 1, 2]})
+def a_generator_function_gives_a_stream_of_each_site() -> Any:
+    return {name: list(stream) for name, stream in fox.clients.count_to(3).items()}
+
+
+@comes_to([45, 45])
+def a_generator_reaches_all_sites_chunk_by_chunk() -> Any:
+    return list(fox.clients(ranks="zero").add_up(number for number in range(10)))
+
+
+@comes_to(([0, 1], "KeyError"))
+def a_generator_that_fails_is_an_error_where_it_is_read() -> Any:
+    seen: list[int] = []
+    try:
+        seen.extend(site().count_and_fail(2))
+    except RemoteError as error:
+        return seen, error.type_name
 
 
 @comes_to({"site-1": "site-1 said 5", "site-2": "site-2 said 5"})

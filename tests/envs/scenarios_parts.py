@@ -33,6 +33,11 @@ class Evaluator:
     def log(self, line: str) -> Any:
         return fox.server.log.put(line)
 
+    @fox.collab
+    def secrets(self, values: Any) -> Any:
+        for value in values:
+            yield value * 2
+
 
 class Log:
     """A sub-object of the server."""
@@ -47,12 +52,16 @@ class Log:
 
 
 def enters_site(func: str, value: Any) -> Any:
+    if func == "eval.secrets":
+        return value + 1
     return ["in", fox.site_name, fox.caller, value] if func == "eval.secret" else value
 
 
 def leaves_site(func: str, value: Any) -> Any:
     if func == "eval.refused":
         raise PermissionError(f"{value} stays here")
+    if func == "eval.secrets":
+        return -value
     return ["out", fox.site_name, value] if func in ("eval.secret", "log.put") else value
 
 
@@ -61,6 +70,8 @@ def enters_server(func: str, value: Any) -> Any:
 
 
 def leaves_server(func: str, value: Any) -> Any:
+    if func == "eval.secrets":
+        return value * 10
     if func == "eval.secret" and value == "not this":
         raise ValueError("never sent")
     return ["sent", value] if func == "eval.secret" else value

@@ -115,6 +115,11 @@ def values_pass_the_filters_of_each_border() -> Any:
     return fox.clients["site-1"].eval.secret(1)
 
 
+@comes_to([-2, -22, -42])
+def each_chunk_of_a_stream_passes_them_too() -> Any:
+    return list(fox.clients["site-1"].eval(ranks="zero").secrets(number for number in range(3)))
+
+
 @comes_to(lambda told: told[0] == "CallRefused" and told[1]["site"] == "site-1")
 def a_filter_of_a_site_refuses_an_answer() -> Any:
     return fox.clients["site-1"].eval.refused(1)

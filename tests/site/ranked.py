@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,13 @@ class Server:
     def all_raise(self) -> Any:
         site = fox.clients["site-1"]
         return caught(lambda: site.boom([0, 1, 2, 3])), site.who("after")
+
+    def streams(self) -> Any:
+        site = fox.clients["site-1"]
+        stream = site.whos(["a", "b", "c"])
+        between = next(stream), site.who("between")
+        refused = caught(lambda: site.whos(iter("d")))
+        return between, list(stream), refused, list(site(ranks="zero").whos(iter("e")))
 
     def one_raises(self) -> Any:
         site = fox.clients["site-1"]
@@ -90,6 +98,11 @@ class Client:
     def who(self, what: str) -> int:
         note(what)
         return rank()
+
+    @fox.collab
+    def whos(self, words: list[str]) -> Iterator[int]:
+        for word in words:
+            yield self.who(word)
 
     @fox.collab
     def boom(self, ranks: Any) -> None:

@@ -36,6 +36,15 @@ def test_all_ranks_enter_every_call_in_order_and_rank_zero_answers(execute: Any)
     assert run.record().sites["site-1"].state == "DONE"
 
 
+def test_every_rank_makes_each_chunk_of_a_stream_and_one_alone_can_read_one(execute: Any) -> None:
+    run = execute(collab_recipe("streams"))
+
+    between, rest, refused, alone = run.result(60)
+    assert (between, rest, alone) == ((0, 0), [0, 0], [0])
+    assert (refused[0], refused[1].endswith("or one call for each chunk")) == ("RecipeError", True)
+    assert [trace[:5] for trace in traces(run)] == [["init", "a", "b", "between", "c"]] * 4
+
+
 def test_ranks_that_all_raise_stay_in_step_and_serve_the_next_call(execute: Any) -> None:
     failed, after = execute(collab_recipe("all_raise")).result(60)
 
