@@ -37,6 +37,7 @@ class WorkerEnv:
         attempt: counts submissions of this site's job from 1 (FOX_ATTEMPT).
         soft_deadline: clock time by which the ranks should stop by themselves, None if there is no time
             limit (FOX_SOFT_DEADLINE, set by the driver).
+        job_id: the scheduler's, or the driver's process id (FOX_JOB_ID, set by the driver).
     """
 
     parent_urls: tuple[str, ...]
@@ -48,6 +49,7 @@ class WorkerEnv:
     attempt: int = 1
     worker_id: str = "0"
     soft_deadline: float | None = None
+    job_id: str = ""
 
     def exports(self) -> dict[str, str]:
         """Give the variables, sorted by name."""
@@ -80,6 +82,7 @@ class WorkerEnv:
                 attempt=int(environ["FOX_ATTEMPT"]),
                 worker_id=environ.get("FOX_WORKER_ID", "0"),
                 soft_deadline=float(environ["FOX_SOFT_DEADLINE"]) if "FOX_SOFT_DEADLINE" in environ else None,
+                job_id=environ.get("FOX_JOB_ID", ""),
             )
         except KeyError as missing:
             raise RecipeError(
@@ -89,26 +92,51 @@ class WorkerEnv:
 
 @dataclass(frozen=True)
 class RankEnv:
-    """Where this process stands among the ranks of its site."""
+    """Where this process stands among the ranks of its site.
+
+    Args:
+        restart: how often torchrun has started these ranks anew (`--max-restarts`).
+    """
 
     rank: int = 0
     world_size: int = 1
     local_rank: int = 0
+    restart: int = 0
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> RankEnv:
-        """Ask the variables that torchrun, and a plain `srun`, set for us, then MPI's."""
+        """Ask the variables that torchrun, and a plain `srun`, set for us, then MPI's.
+
+        Sources: torch.distributed.run's documentation; Open MPI's FAQ "environmental variables"; the PMI-1
+        client of MPICH's Hydra, which Intel MPI has too; MVAPICH's user guide.
+        """
+        restart = int(environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
         for rank, world, local in _RANK_NAMES:
             if rank in environ and world in environ:
-                return cls(int(environ[rank]), int(environ[world]), int(environ.get(local, "0")))
-        return cls()
+                return cls(int(environ[rank]), int(environ[world]), int(environ.get(local, "0")), restart)
+        return cls(restart=restart)
+
+    def exports(self) -> dict[str, str]:
+        """Give the variables that torch.distributed's `env://` reads."""
+        return {
+            "RANK": str(self.rank),
+            "WORLD_SIZE": str(self.world_size),
+            "LOCAL_RANK": str(self.local_rank),
+        }
 
 
 _RANK_NAMES = (
     ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_RANK"),
     ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
 )
+_JOB_IDS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
+
+
+def job_id_of(environ: Mapping[str, str]) -> str:
+    """Give the id of the batch job that this process runs in, "" outside of one."""
+    return next((environ[name] for name in _JOB_IDS if environ.get(name)), "")
 
 
 def scrubbed(environ: Mapping[str, str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from .errors import RecipeError
 from .hpc.resources import HpcConfig
 from .spec import SiteSpec
 from .tracking.receiver import TRACKING_TYPES
+from .wire.codec_classes import register_payload
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -72,6 +73,8 @@ class FoxRecipe:
         self.min_clients = _checked_min_clients(min_clients)
         self.server_app = ServerApp(_given("server", server, "@fox.algo"))
         self.client_app = ClientApp(_given("client", client, "@fox.collab"))
+        if isinstance(self.client_app.obj, FoxClientAPI):
+            register_payload(self.client_app.obj.payload)
         self.inprocess = _checked_type("inprocess", inprocess, bool, "True or False")
         self.run_cmd = self._checked_run_cmd("run_cmd", run_cmd)
         self.training_module = self._checked_training_module(training_module)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -47,6 +47,7 @@ class Context:
         on_failures: told of the failures of each group call that had any.
         client_api: what `get_client_api()` gives at this site.
         time_left: seconds until this place should stop by itself; infinite where nothing stops it.
+        facts: what else a site knows of its process and its job: run, attempt, job_id, host, local_rank.
     """
 
     site_name: str
@@ -61,6 +62,7 @@ class Context:
     on_failures: Callable[[dict[str, CallError]], None] | None = None
     client_api: Any = None
     time_left: Callable[[], float] = _for_ever
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 _active: ContextVar[Context | None] = ContextVar("fox_context", default=None)

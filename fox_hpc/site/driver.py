@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -10,7 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..environment import process_environ
+from ..environment import job_id_of, process_environ
 from ..errors import FoxError
 from ..hpc.nodes import job_nodes
 from ..hpc.resources import HpcConfig
@@ -61,6 +62,7 @@ def _commands(
     environ = process_environ()
     nodes = job_nodes(environ, _read) or [socket.gethostname()]
     environ |= _master(nodes) | _deadline(environ)
+    environ["FOX_JOB_ID"] = str(os.getpid()) if owned else job_id_of(environ)
     environ.setdefault("PYTHONUNBUFFERED", "1")
     # Slurm's name for the number of nodes is the one that recipes use, under any scheduler.
     line = launch_line.split(spec.site(site).run_cmd, {**environ, "SLURM_NNODES": str(len(nodes))})

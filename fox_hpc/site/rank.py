@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 
@@ -25,6 +26,7 @@ from ..spec import load_spec
 from ..wire import codec
 from ..wire.blob_folder import blob_folder
 from ..wire.cell import Incoming
+from ..wire.codec_classes import register_payload
 from ..wire.keys import load_keys
 from ..wire.zmq_link import ZmqIo
 from .exit_codes import EXIT_RANKS
@@ -43,6 +45,8 @@ class Rank:
         self.folder = Path(worker.run_dir) / "sites" / worker.site_name / f"attempt-{worker.attempt}"
         with (Path(worker.run_dir) / "client.pkl").open("rb") as file:
             self.app = ClientApp(cloudpickle.load(file)).make_client_app()
+        if isinstance(self.app.obj, FoxClientAPI):
+            register_payload(self.app.obj.payload)
         self.patience = Patience(self.folder, worker.soft_deadline)
         self.io = ZmqIo()
         self.up: Uplink | None = None
@@ -92,7 +96,17 @@ class Rank:
             time_left=self.patience.left,
             track=self._track,
             client_api=api,
+            facts=self._facts(),
         )
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "run": self.spec.run,
+            "attempt": self.worker.attempt,
+            "job_id": self.worker.job_id,
+            "host": socket.gethostname(),
+            "local_rank": self.ranks.local_rank,
+        }
 
     def _track(self, points: Sequence[Point]) -> None:
         if self.up is not None:
