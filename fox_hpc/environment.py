@@ -131,7 +131,33 @@ _RANK_NAMES = (
     ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_RANK"),
     ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
 )
+#: What one process among ranks was told of its place; another one's place is another.
+_PLACES = frozenset({name for names in _RANK_NAMES for name in names})
+_PLACES |= {"LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK", "ROLE_WORLD_SIZE"}
+_PLACES |= {"MASTER_ADDR", "MASTER_PORT", "PMI_FD", "PMI_PORT", "PMI_ID", "PMIX_RANK", "PMIX_NAMESPACE"}
+_LOCAL_SIZES = (
+    "LOCAL_WORLD_SIZE",
+    "OMPI_COMM_WORLD_LOCAL_SIZE",
+    "MV2_COMM_WORLD_LOCAL_SIZE",
+    "MPI_LOCALNRANKS",
+)
 _JOB_IDS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
+
+
+def started_by_mpi(environ: Mapping[str, str]) -> bool:
+    """Tell whether an MPI's launcher has started this process."""
+    return any(rank in environ for rank, *_ in _RANK_NAMES[1:])
+
+
+def local_size_of(environ: Mapping[str, str]) -> int | None:
+    """Give how many ranks this node has, None if the launcher does not say."""
+    return next((int(environ[name]) for name in _LOCAL_SIZES if name in environ), None)
+
+
+def set_unset(values: Mapping[str, str]) -> None:
+    """Set variables of this process that are not set: what the user has set wins."""
+    for name, value in values.items():
+        os.environ.setdefault(name, value)
 
 
 def job_id_of(environ: Mapping[str, str]) -> str:
@@ -144,7 +170,10 @@ def scrubbed(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environ.items()
-        if name in KEPT or not name.startswith((*SCHEDULER_PREFIXES, "FOX_", "SUBMITIT_", "TORCHELASTIC_"))
+        if name in KEPT
+        or not (
+            name in _PLACES or name.startswith((*SCHEDULER_PREFIXES, "FOX_", "SUBMITIT_", "TORCHELASTIC_"))
+        )
     }
 
 
