@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import socket
 import sys
@@ -20,7 +19,7 @@ from ..api.backend import Backend
 from ..api.client_api import FoxClientAPI
 from ..api.context import Context
 from ..call import Call, Fault, Reply
-from ..environment import RankEnv, WorkerEnv
+from ..environment import RankEnv, WorkerEnv, process_environ
 from ..metric import Point
 from ..spec import load_spec
 from ..wire import codec
@@ -30,8 +29,10 @@ from ..wire.codec_classes import register_payload
 from ..wire.keys import load_keys
 from ..wire.zmq_link import ZmqIo
 from .exit_codes import EXIT_RANKS
+from .follower import RankFollower
+from .lifeline import end_now, hold
 from .patience import Patience
-from .ranks import FINAL, INIT, LEAVE, OnlyRankZero, RankFollower, RankLead
+from .ranks import FINAL, INIT, LEAVE, OnlyRankZero, RankLead
 from .uplink import Uplink, pack_points, wait_until
 
 
@@ -52,6 +53,9 @@ class Rank:
         self.up: Uplink | None = None
         self.lead: RankLead | None = None
         self.follower: RankFollower | None = None
+        hold(
+            process_environ(), ranks.rank, lambda: self._leave("what started the ranks of this node is gone")
+        )
 
     def __repr__(self) -> str:
         which = f"{self.worker.site_name} rank {self.ranks.rank} of {self.ranks.world_size}"
@@ -73,11 +77,20 @@ class Rank:
                     self.folder,
                     on_log=lambda frames: self.uplink().track_frames(codec.decode(frames)),
                     on_failed=self.give_up,
+                    on_lost=self._leave,
+                    restart=self.ranks.restart,
                 )
                 self.lead.gather()
         else:
             self.follower = RankFollower(
-                self.io, keys, site, rank, world, self.folder, on_orphaned=self._orphaned
+                self.io,
+                keys,
+                site,
+                rank,
+                world,
+                self.folder,
+                on_orphaned=self._orphaned,
+                restart=self.ranks.restart,
             )
         api_context.set_default(self._make_context())
 
@@ -153,8 +166,11 @@ class Rank:
         return Fault.from_exception(error, rank=self.ranks.rank, host=socket.gethostname())
 
     def _orphaned(self) -> None:
-        say(f"rank 0 of {self.worker.site_name} is gone: rank {self.ranks.rank} ends too")
-        os._exit(EXIT_RANKS)
+        self._leave(f"rank 0 of {self.worker.site_name} is gone")
+
+    def _leave(self, why: str) -> None:
+        say(f"{why}: rank {self.ranks.rank} ends too")
+        end_now(EXIT_RANKS)
 
     # When ranks fall out of step; not on the main thread, which may be inside a collective.
 
@@ -173,13 +189,12 @@ class Rank:
         for incoming in up.cell.running():
             up.cell.reply(incoming, Reply(fault=fault))
         up.flush()
-        os._exit(EXIT_RANKS)
+        end_now(EXIT_RANKS)
 
     def leave_if_one_is_lost(self) -> None:
         """End this process without an answer if another rank is gone: how the job ends says why."""
-        if self.lead is not None and self.lead.lost_one():
-            say("another rank is gone: this job ends")
-            os._exit(EXIT_RANKS)
+        if self.lead is not None and (words := self.lead.lost_one()):
+            self._leave(words)
 
     def part(self, up: Uplink) -> None:
         """Leave, once every answer has arrived and the other ranks are done."""

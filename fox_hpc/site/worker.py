@@ -6,18 +6,21 @@ Started on every rank as `python -m fox_hpc.site.worker [MODULE]`. FOX_CLIENT_CL
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 import traceback
 from typing import Any
 
 from ..call import Call, Reply
-from ..environment import RankEnv, WorkerEnv, process_environ
+from ..environment import RankEnv, WorkerEnv, process_environ, set_unset
 from ..errors import FoxError
 from ..tracking.writer import flush_all
 from ..wire.cell import Incoming, read_call, write_call
 from .exit_codes import EXIT_NO_START
+from .follower import RankFollower
+from .lifeline import bye
 from .rank import Rank, say
-from .ranks import FINAL, INIT, LEAVE, RankFollower
+from .ranks import FINAL, INIT, LEAVE
 from .scripted import run_scripted
 from .together import Together
 from .uplink import Uplink, wait_until
@@ -93,9 +96,14 @@ class FoxWorker(Rank):
 def main() -> None:
     """Be one rank of a site."""
     module = sys.argv[1] if len(sys.argv) > 1 else None
+    # A crash below Python tells where Python was.
+    faulthandler.enable()
     try:
         environ = process_environ()
-        worker = FoxWorker(WorkerEnv.read(environ), RankEnv.read(environ), module)
+        ranks = RankEnv.read(environ)
+        # So that torch's own `env://` works under any MPI, too.
+        set_unset(ranks.exports())
+        worker = FoxWorker(WorkerEnv.read(environ), ranks, module)
     except Exception as error:
         if isinstance(error, FoxError):
             say(str(error))
@@ -110,6 +118,7 @@ def main() -> None:
     except FoxError as error:
         say(str(error))
         code = EXIT_NO_START
+    bye()
     sys.exit(code)
 
 

@@ -1,0 +1,25 @@
+"""A Client API script with numpy and MPI, without torch; `do` in the model says what rank 1 is to do."""
+
+import os
+import signal
+import sys
+
+import numpy
+
+from fox_hpc import FLModel, RankGroup, broadcast_state_dict, get_client_api
+
+flare = get_client_api()
+group = RankGroup()
+flare.init(rank=group.rank)
+while flare.is_running():
+    model = flare.receive()
+    weights = broadcast_state_dict(model.params if group.rank == 0 else None)
+    do = model.extra.get("do", "")
+    if group.rank == 1 and do == "raise":
+        raise ValueError(f"bad day on rank {group.rank}")
+    if group.rank == 1 and do == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    shares = group.gather(numpy.full(2, group.rank + 1.0))
+    if group.rank == 0:
+        said = {"backend": group.backend, "torch": "torch" in sys.modules, **flare.system_info()}
+        flare.send(FLModel(params={"w": weights["w"] + sum(shares)}, meta=said))
