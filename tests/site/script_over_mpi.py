@@ -1,12 +1,13 @@
-"""A Client API script with numpy and MPI, without torch; `do` in the model says what rank 1 is to do."""
+"""A Client API script with numpy and MPI, without torch; `do` in the model says what is to happen."""
 
 import os
 import signal
 import sys
+from pathlib import Path
 
 import numpy
 
-from fox_hpc import FLModel, RankGroup, broadcast_state_dict, get_client_api
+from fox_hpc import FLModel, RankGroup, broadcast_state_dict, fox, get_client_api
 
 flare = get_client_api()
 group = RankGroup()
@@ -19,6 +20,11 @@ while flare.is_running():
         raise ValueError(f"bad day on rank {group.rank}")
     if group.rank == 1 and do == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if do == "hang":
+        started = Path(fox.workspace, "started")
+        started.with_suffix(".new").write_text(str(os.getpid()))
+        started.with_suffix(".new").rename(started)
+        signal.pause()
     shares = group.gather(numpy.full(2, group.rank + 1.0))
     if group.rank == 0:
         said = {"backend": group.backend, "torch": "torch" in sys.modules, **flare.system_info()}

@@ -1,4 +1,7 @@
-"""A Client API script in which rank 1 kills itself in the second call, once; torchrun starts all ranks anew."""
+"""A Client API script in which rank 1 kills itself in the second call, once, and raises in the third.
+
+torchrun starts all ranks anew after either.
+"""
 
 import os
 import signal
@@ -21,4 +24,8 @@ while flare.is_running():
         if not restarts:
             signal.pause()  # as in a collective
         flare.log({"restarts": restarts})
+    if flare.rank == 1 and model.params["n"] == 2:
+        raise ValueError("bad day on rank 1")
+    if flare.rank == 0 and model.params["n"] == 2:
+        signal.pause()
     flare.send(FLModel(params=model.params, meta={**flare.system_info(), "pid": os.getpid()}))

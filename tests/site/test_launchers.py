@@ -1,0 +1,103 @@
+"""The launchers that a run_cmd may name, on this machine: mpirun, torchrun, and any other program."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from launched import model, recipe
+
+from fox_hpc import FLModel, PocEnv
+
+HOST = socket.gethostname()
+MPIRUN = "mpirun -np 2"
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> PocEnv:
+    return PocEnv(1, tmp_path)
+
+
+def needs_mpi() -> None:
+    pytest.importorskip("mpi4py")
+    if not Path(sys.executable).with_name("mpirun").exists():
+        pytest.skip("there is no mpirun beside this interpreter")
+
+
+def test_mpirun_starts_ranks_that_work_without_torch_and_a_rank_that_raises_fails_the_call(env: PocEnv):
+    needs_mpi()
+    run = recipe("script_over_mpi", MPIRUN, model(), model("raise")).execute(env)
+    (answer, _), (raised, took_s) = run.result(60)
+
+    assert answer.params["w"].tolist() == [4.0, 4.0]
+    assert answer.meta == {
+        "backend": "mpi",
+        "torch": False,
+        "site_name": "site-1",
+        "rank": 0,
+        "world_size": 2,
+        "local_rank": 0,
+        "host": HOST,
+        "run": run.workspace.name,
+        "attempt": 1,
+        "job_id": run.record().sites["site-1"].job_id,
+    }
+    assert raised[:4] == ("ValueError", "bad day on rank 1", 1, HOST)
+    assert "script_over_mpi.py" in raised[4]
+    assert took_s < 10
+
+
+def test_a_rank_of_mpirun_that_is_killed_is_named_with_its_host(env: PocEnv):
+    needs_mpi()
+    _, ((kind, words), took_s) = recipe("script_over_mpi", MPIRUN, model(), model("die")).execute(env).result(60)
+
+    assert kind == "SiteLost"
+    assert f"rank 1 on {HOST} was killed or crashed" in words
+    assert took_s < 10
+
+
+def test_a_restart_of_torchruns_ranks_keeps_the_open_call(env: PocEnv):
+    pytest.importorskip("torch")
+    models = [FLModel(params={"n": number}) for number in range(4)]
+    torchrun = "torchrun --nproc_per_node=2 --max-restarts=2"
+    run = recipe("script_restarted", torchrun, *models).execute(env)
+    (first, _), (again, _), (raised, _), (last, _) = run.result(100)
+
+    assert [one.params["n"] for one in (first, again, last)] == [0, 1, 3]
+    assert len({one.meta["pid"] for one in (first, again, last)}) == 3
+    assert {one.meta["attempt"] for one in (first, again, last)} == {1}
+    assert raised[:3] == ("ValueError", "bad day on rank 1", 1)
+    assert run.scalars() == [("site-1", "restarts", None, 1.0)]
+
+
+#: Any program may be a launcher, if it runs the command behind its own words.
+OF_ONES_OWN = "env MARK=1 sh -c '\"$@\"; exit $?' of-ones-own"
+
+
+@pytest.mark.parametrize("victim", ["fox_hpc.site.adapter", "of-ones-own"])
+def test_whatever_is_killed_between_the_driver_and_a_rank_the_rank_ends_too(env: PocEnv, victim: str):
+    run = recipe("script_over_mpi", OF_ONES_OWN, model("hang")).execute(env)
+    started = run.workspace / "sites" / "site-1" / "attempt-1" / "started"
+    wait_for(started.exists)
+    rank = psutil.Process(int(started.read_text()))
+    assert rank.environ()["MARK"] == "1"
+    killed = next(one for one in rank.parents() if victim in one.cmdline())
+    killed.kill()
+    killed_at = time.monotonic()
+
+    wait_for(lambda: not rank.is_running() or rank.status() == psutil.STATUS_ZOMBIE)
+    assert time.monotonic() - killed_at < 10  # a lease is 60 s
+    ((kind, words), _) = run.result(30)[0]
+    assert (kind, "exit code 137" in words) == ("SiteLost", True)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for did not come"
+        time.sleep(0.02)
