@@ -20,6 +20,7 @@ from ..wire.link import Link
 from ..wire.probe import first_reachable
 from ..wire.zmq_link import ZmqIo
 from .ranks import FAILED, GATHER_S, MODEL, PART_S, Meeting
+from .standstill import Hang
 
 
 class RankFollower:
@@ -56,6 +57,10 @@ class RankFollower:
     def log(self, rows: Any) -> None:
         """Hand points of metrics to rank 0."""
         self._send("log", channel.METRICS, rows)
+
+    def hangs(self, hang: Hang | None) -> None:
+        """Tell rank 0 that this rank stays in a collective, or has gone on."""
+        self._send("hang", channel.WORKER, None if hang is None else msgspec.to_builtins(hang))
 
     def failed(self, fault: Fault) -> None:
         """Tell rank 0 how this rank's script ended, and wait for rank 0 to end the job."""

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from .follower import RankFollower
 from .lifeline import end_now, hold
 from .patience import Patience
 from .ranks import FINAL, INIT, LEAVE, OnlyRankZero, RankLead
+from .standstill import Watch
 from .uplink import Uplink, pack_points, wait_until
 
 
@@ -92,6 +94,10 @@ class Rank:
                 on_orphaned=self._orphaned,
                 restart=self.ranks.restart,
             )
+        if self.lead is not None:
+            Watch(socket.gethostname(), self.io.call_later, partial(self.lead.hangs, 0))
+        elif self.follower is not None:
+            Watch(socket.gethostname(), self.io.call_later, self.follower.hangs)
         api_context.set_default(self._make_context())
 
     def _make_context(self) -> Context:

@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from ..wire.cell import Cell, Incoming, worker_cell
 from ..wire.keys import Keys
 from ..wire.link import Link
 from ..wire.zmq_link import ZmqIo
+from .standstill import Hang, Standstill
 from .uplink import wait_until
 
 log = logging.getLogger(__name__)
@@ -70,6 +72,10 @@ def _size(frames: list[Any]) -> int:
     return sum(map(len, frames))
 
 
+def _rank_of(cell: str) -> int:
+    return int(cell.rsplit(".", 1)[1])
+
+
 class RankLead:
     """Rank 0's side.
 
@@ -78,6 +84,8 @@ class RankLead:
         on_log: takes the frames of a metrics message of another rank.
         on_failed: takes the fault that ended the script of another rank.
         on_lost: takes which rank's process is gone without a word, when nothing has ended this one for it.
+
+    `standstill` is told by the ranks when they stay in a collective; if that is hopeless, `on_failed` hears.
     """
 
     rank = 0
@@ -98,6 +106,7 @@ class RankLead:
         self.world_size, self._site, self._io = world_size, site, io
         self._on_log, self._on_failed, self._on_lost = on_log, on_failed, on_lost
         self._hosts: dict[str, str] = {}
+        self.standstill = Standstill(world_size)
         self._models: dict[int, list[Any]] = {}
         self._asked: list[Incoming] = []
         self._joined: set[str] = set()
@@ -105,6 +114,7 @@ class RankLead:
         self._gone: set[str] = set()
         self._all_joined = threading.Event()
         self._lock = threading.Lock()
+        self._given_up = False
         self._link = io.listen(self, keys, {site: keys.public})
         self._cell = Cell(
             worker_cell(site),
@@ -128,7 +138,33 @@ class RankLead:
 
     def enter(self, call: Call, payload: list[Any]) -> list[Pending]:
         """Let every other rank run a call."""
-        return self._cell.start_encoded(call, payload, self.others)
+        self.standstill.begin()
+        pending = self._cell.start_encoded(call, payload, self.others)
+        for one in pending:
+            one.future.add_done_callback(partial(self._came_out, int(one.site)))
+        return pending
+
+    def came_out(self, rank: int) -> None:
+        """A rank has left the call that all have entered."""
+        self.standstill.came_out(rank)
+        self._judge()
+
+    def _came_out(self, rank: int, _: object) -> None:
+        self.came_out(rank)
+
+    def hangs(self, rank: int, hang: Hang | None) -> None:
+        """A rank stays in a collective, or has gone on."""
+        self.standstill.hangs(rank, hang)
+        self._judge()
+
+    def _judge(self) -> None:
+        # A rank that waits for the next model, or whose script has ended, takes part in nothing.
+        with self._lock:
+            waiting = [one.origin for one in self._asked]
+        out = {_rank_of(peer) for peer in (*waiting, *self._left)}
+        if not self._given_up and (fault := self.standstill.verdict(out)) is not None:
+            self._given_up = True
+            self._on_failed(fault)
 
     def tell_given_up(self, pending: list[Pending]) -> None:
         """Tell the other ranks that nobody waits for a call any more; they come out of it by themselves."""
@@ -150,8 +186,12 @@ class RankLead:
                 self._all_joined.set()
         elif head.kind == "shutdown":
             self._left.add(peer)
+            self._judge()
         elif head.kind == "log":
             self._on_log(frames[1:])
+        elif head.kind == "hang":
+            value = codec.decode(frames[1:])
+            self.hangs(_rank_of(peer), None if value is None else Hang(**value))
         else:
             self._cell.deliver(head, frames[1:])
             self._answer_questions()
@@ -169,8 +209,8 @@ class RankLead:
 
     def _lost(self) -> str:
         """Say which ranks' processes are gone without a word; "" if none is."""
-        lost = sorted(self._gone - self._left, key=lambda peer: int(peer.rsplit(".", 1)[1]))
-        ranks = [f"rank {peer.rsplit('.', 1)[1]} on {self._hosts.get(peer, '?')}" for peer in lost]
+        lost = sorted(self._gone - self._left, key=_rank_of)
+        ranks = [f"rank {_rank_of(peer)} on {self._hosts.get(peer, '?')}" for peer in lost]
         return f"{', '.join(ranks)} is gone" if ranks else ""
 
     def lost_one(self) -> str:
@@ -217,6 +257,7 @@ class RankLead:
             with self._lock:
                 frames = self._models.get(incoming.call.args[0], TOO_LATE)
             self._cell.reply_encoded(incoming, frames)
+        self._judge()
 
 
 class OnlyRankZero:

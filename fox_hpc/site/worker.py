@@ -60,7 +60,10 @@ class FoxWorker(Rank):
         return 0 if ended.fault is None else 1
 
     def _answer(self, incoming: Incoming) -> Reply:
-        if self.lead is None or incoming.call.ranks == "zero":
+        if self.lead is None:
+            return self.run_here(incoming.call, incoming)
+        if incoming.call.ranks == "zero":
+            self.lead.standstill.begin([0])
             return self.run_here(incoming.call, incoming)
         # The frames go to the other ranks as they are, while this rank's code may change its arrays.
         own = read_call([bytearray(frame) for frame in incoming.frames])
@@ -73,7 +76,9 @@ class FoxWorker(Rank):
         if incoming is not None:
             incoming.on_cancel(lambda: lead.tell_given_up(pending))
         together = Together(pending, self.io.call_later, self.give_up)
-        reply, agree = together.finish(self.run_here(call, incoming))
+        own = self.run_here(call, incoming)
+        lead.came_out(0)
+        reply, agree = together.finish(own)
         if not agree and reply.fault is not None:
             self.end_job(reply.fault)
         return reply

@@ -37,7 +37,13 @@ class Server:
 
 def recipe(script: str, run_cmd: str, *models: FLModel) -> FoxRecipe:
     return FoxRecipe(
-        "launched", 1, Server(*models), FoxClientAPI(), inprocess=False, run_cmd=run_cmd, training_module=script
+        "launched",
+        1,
+        Server(*models),
+        FoxClientAPI(),
+        inprocess=False,
+        run_cmd=run_cmd,
+        training_module=script,
     )
 
 

@@ -20,6 +20,8 @@ while flare.is_running():
         raise ValueError(f"bad day on rank {group.rank}")
     if group.rank == 1 and do == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if group.rank == 1 and do == "skip":
+        continue  # to the next model, while rank 0 waits in the collective
     if do == "hang":
         started = Path(fox.workspace, "started")
         started.with_suffix(".new").write_text(str(os.getpid()))
