@@ -10,8 +10,6 @@ import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import numpy
-
 from ..environment import RankEnv, process_environ, started_by_mpi
 from ..errors import FoxError, MissingExtra, RecipeError
 from ..wire import codec
@@ -89,6 +87,8 @@ class MpiLane:
 
     def empty(self, size: int) -> Any:
         """See Lane."""
+        import numpy
+
         return numpy.empty(size, numpy.uint8)
 
     def broadcast(self, buffer: Any, src: int) -> None:
@@ -233,6 +233,8 @@ def steps(size: int, step: int = STEP_BYTES) -> list[slice]:
 
 def as_buffer(lane: Lane, data: Any) -> Any:
     """Copy bytes into a buffer of a lane."""
+    import numpy
+
     buffer, source = lane.empty(len(data)), numpy.frombuffer(bytearray(data), numpy.uint8)
     if isinstance(lane, TorchLane):
         import torch

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
-import numpy
-
 from ..errors import RecipeError
 from .rank_group import STEP_BYTES, Lane, RankGroup, TorchLane, as_buffer, find_lane, steps, to_bytes
 
@@ -113,6 +111,8 @@ class _Given:
 
     def raw(self) -> Any:
         """Give its bytes as a buffer of the lane, without a copy if they lie there in order."""
+        import numpy
+
         value = self._value
         if not _is_tensor(value):
             flat = numpy.ascontiguousarray(value).reshape(-1).view(numpy.uint8)
@@ -135,6 +135,8 @@ class _Awaited:
         return self._buffer
 
     def whole(self) -> Any:
+        import numpy
+
         if self._kind == "numpy":
             flat = self._buffer.cpu().numpy() if _on_torch(self._lane) else self._buffer
             return flat.view(numpy.dtype(self._dtype)).reshape(self._shape)
@@ -193,6 +195,8 @@ def _row(name: str, value: Any) -> list[Any]:
 
 def _wrong(state: Mapping[str, Any]) -> str:
     """Say what in a state cannot be sent; "" if everything can."""
+    import numpy
+
     for name, value in state.items():
         where = f"broadcast_state_dict: {name!r} is"
         if not _is_tensor(value):

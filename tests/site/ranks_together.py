@@ -1,6 +1,6 @@
-"""What several ranks check among themselves; each prints one line, which the test reads.
+"""What several ranks check among themselves; each writes down what it found, which the test reads.
 
-Run by mpirun, or by `python ranks_together.py torch RANK WORLD_SIZE PORT`.
+Run by mpirun as `python ranks_together.py FOLDER`, else with `torch RANK WORLD_SIZE PORT` behind that.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -147,9 +148,9 @@ def torch_checks() -> None:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["torch"]:
+    if sys.argv[2:3] == ["torch"]:
         names = ("RANK", "WORLD_SIZE", "MASTER_PORT")
-        os.environ |= dict(zip(names, sys.argv[2:], strict=True)) | {"MASTER_ADDR": "127.0.0.1"}
+        os.environ |= dict(zip(names, sys.argv[3:], strict=True)) | {"MASTER_ADDR": "127.0.0.1"}
         from fox_hpc import init_process_group
 
         init_process_group()
@@ -157,7 +158,8 @@ def main() -> None:
     group = RankGroup()
     found = {name: one(group) for name, one in CHECKS.items()}
     torch_loaded = "torch" in sys.modules
-    print(json.dumps({"rank": group.rank, "backend": group.backend, "torch": torch_loaded, **found}))
+    told = {"backend": group.backend, "torch": torch_loaded, **found}
+    Path(sys.argv[1], f"rank-{group.rank}.json").write_text(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,30 +37,33 @@ def mpirun() -> str:
     return found
 
 
-def read(*outputs: str) -> Found:
-    lines = [line for output in outputs for line in output.splitlines() if line.startswith("{")]
-    return sorted(map(json.loads, lines), key=lambda one: int(one["rank"]))
+def once(name: str, factory: pytest.TempPathFactory, start: Callable[[str], None]) -> Found:
+    """Run the ranks in the first of pytest's processes that asks, and give what they wrote to all of them."""
+    root = factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder = root / f"ranks-over-{name}"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        files = [folder / f"rank-{rank}.json" for rank in range(2)]
+        if not all(file.exists() for file in files):
+            start(str(folder))
+    return [json.loads(file.read_text()) for file in files]
 
 
-@pytest.fixture(scope="module")
-def over_mpi() -> Found:
-    done = subprocess.run(
-        [mpirun(), "-np", "2", sys.executable, PROGRAM], capture_output=True, text=True, timeout=100
-    )
+def start_mpi(folder: str) -> None:
+    command = [mpirun(), "-np", "2", sys.executable, PROGRAM, folder]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
-    return read(done.stdout)
 
 
-@pytest.fixture(scope="module")
-def over_torch() -> Found:
-    pytest.importorskip("torch")
+def start_torch(folder: str) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     ranks = [
         subprocess.Popen(
-            [sys.executable, PROGRAM, "torch", str(rank), "2", port],
-            stdout=subprocess.PIPE,
+            [sys.executable, PROGRAM, folder, "torch", str(rank), "2", port],
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -66,12 +71,23 @@ def over_torch() -> Found:
         for rank in range(2)
     ]
     try:
-        said = [rank.communicate(timeout=280) for rank in ranks]
+        said = [rank.communicate(timeout=280)[1] for rank in ranks]
     finally:
         for rank in ranks:
             rank.kill()
-    assert [rank.returncode for rank in ranks] == [0, 0], said[0][1] + said[1][1]
-    return read(*(output for output, _ in said))
+    assert [rank.returncode for rank in ranks] == [0, 0], "".join(said)
+
+
+@pytest.fixture(scope="module")
+def over_mpi(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    mpirun()
+    return once("mpi", tmp_path_factory, start_mpi)
+
+
+@pytest.fixture(scope="module")
+def over_torch(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    pytest.importorskip("torch")
+    return once("torch", tmp_path_factory, start_torch)
 
 
 @pytest.fixture(params=["mpi", "torch"])
