@@ -6,6 +6,7 @@ was killed or crashed: the first of them is the cause, and what is read off the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import socket
@@ -127,6 +128,8 @@ def end_now(code: int) -> NoReturn:
 
 
 def _wait(line: socket.socket, on_end: Callable[[], None]) -> None:
-    while line.recv(64):
-        pass
+    # A launcher that dies before it has read everything resets the line.
+    with contextlib.suppress(OSError):
+        while line.recv(64):
+            pass
     on_end()

@@ -18,7 +18,9 @@ from ..call import Fault
 HANG_S = 7.0
 LOOK_S = 1.0
 #: … and where a rank may wait: collectives of torch.distributed, and those of RankGroup over MPI.
-_COLLECTIVES = ("torch.distributed.distributed_c10d", f"{__package__}.rank_group")
+_MODULES = ("torch.distributed.distributed_c10d", f"{__package__}.rank_group")
+#: Each rank leaves the group in its own time.
+_NOT_THESE = frozenset({"destroy_process_group", "_shutdown_backend", "_abort_process_group"})
 
 
 class Hang(msgspec.Struct, frozen=True):
@@ -104,8 +106,7 @@ class Watch:
 
     def _look(self) -> None:
         frame = sys._current_frames().get(self._thread)
-        inside = frame is not None and frame.f_globals.get("__name__") in _COLLECTIVES
-        seen = (frame, frame.f_lasti) if frame is not None and inside else None
+        seen = (frame, frame.f_lasti) if frame is not None and _is_collective(frame) else None
         now = self._clock()
         if seen is None or self._seen is None or seen[0] is not self._seen[0] or seen[1] != self._seen[1]:
             self._seen, self._since = seen, now
@@ -117,6 +118,10 @@ class Watch:
             self._tell(Hang(self._host, seen[0].f_code.co_name, _stack(seen[0])))
         del frame, seen
         self._call_later(LOOK_S, self._look)
+
+
+def _is_collective(frame: FrameType) -> bool:
+    return frame.f_globals.get("__name__") in _MODULES and frame.f_code.co_name not in _NOT_THESE
 
 
 def _stack(frame: FrameType) -> str:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from launched import model, recipe
 
-from fox_hpc import FLModel, PocEnv
+from fox_hpc import FLModel, PocEnv, RecipeError
 
 pytestmark = pytest.mark.timeout(300)
 HOST = socket.gethostname()
@@ -29,6 +29,11 @@ def needs_mpi() -> None:
     pytest.importorskip("mpi4py")
     if not Path(sys.executable).with_name("mpirun").exists():
         pytest.skip("there is no mpirun beside this interpreter")
+
+
+def test_a_program_that_is_not_here_is_refused_before_anything_starts(env: PocEnv):
+    with pytest.raises(RecipeError, match="there is no program mpirunn, neither in PATH nor beside"):
+        recipe("script_over_mpi", "mpirunn -np 2", model()).execute(env)
 
 
 def test_mpirun_starts_ranks_that_work_without_torch_and_a_rank_that_raises_fails_the_call(env: PocEnv):
