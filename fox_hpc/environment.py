@@ -92,16 +92,11 @@ class WorkerEnv:
 
 @dataclass(frozen=True)
 class RankEnv:
-    """Where this process stands among the ranks of its site.
-
-    Args:
-        restart: how often torchrun has started these ranks anew (`--max-restarts`).
-    """
+    """Where this process stands among the ranks of its site."""
 
     rank: int = 0
     world_size: int = 1
     local_rank: int = 0
-    restart: int = 0
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> RankEnv:
@@ -110,11 +105,10 @@ class RankEnv:
         Sources: torch.distributed.run's documentation; Open MPI's FAQ "environmental variables"; the PMI-1
         client of MPICH's Hydra, which Intel MPI has too; MVAPICH's user guide.
         """
-        restart = int(environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
         for rank, world, local in _RANK_NAMES:
             if rank in environ and world in environ:
-                return cls(int(environ[rank]), int(environ[world]), int(environ.get(local, "0")), restart)
-        return cls(restart=restart)
+                return cls(int(environ[rank]), int(environ[world]), int(environ.get(local, "0")))
+        return cls()
 
     def exports(self) -> dict[str, str]:
         """Give the variables that torch.distributed's `env://` reads."""

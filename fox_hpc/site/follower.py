@@ -22,13 +22,15 @@ from ..wire.zmq_link import ZmqIo
 from .ranks import FAILED, GATHER_S, MODEL, PART_S, Meeting
 from .standstill import Hang
 
+#: An address of rank 0 that has not answered for so long will not.
+REACH_S = 60.0
+
 
 class RankFollower:
     """The side of every other rank.
 
     Args:
         on_orphaned: called when rank 0 is gone.
-        restart: how often these ranks were started anew.
     """
 
     def __init__(
@@ -41,15 +43,13 @@ class RankFollower:
         folder: Path,
         *,
         on_orphaned: Callable[[], None],
-        restart: int = 0,
     ) -> None:
         self.rank, self.world_size, self._site = rank, world_size, site
         self._on_orphaned, self._leaving = on_orphaned, False
         #: Calls that nobody waits for any more, though rank 0 waits for this rank.
         self.given_up: set[str] = set()
         self.name = worker_cell(site, rank)
-        meeting = _wait_for(folder / "ranks.json", restart)
-        url = first_reachable(meeting.urls, keys, keys.public, timeout_s=60.0)
+        url = _find_rank_0(folder / "ranks.json", keys)
         self._link = io.dial(url, self.name, self, keys, keys.public)
         self.cell = Cell(self.name, self._link.send, io.call_later, reachable=[site])
         self._send("join", channel.WORKER, socket.gethostname())
@@ -105,15 +105,26 @@ class RankFollower:
             raise
 
 
-def _wait_for(path: Path, restart: int) -> Meeting:
-    """Wait until rank 0 has said where it is; a shared disk may show that late, and an older one before."""
-    deadline = time.monotonic() + GATHER_S
+def _find_rank_0(path: Path, keys: Keys) -> str:
+    """Find where rank 0 is; a shared disk may show that late.
+
+    What it shows first may be of a rank 0 that torchrun has replaced since: so an address that does not
+    answer is looked up again.
+    """
+    deadline, patience_s, problem = time.monotonic() + GATHER_S, 2.0, ""
+    last: tuple[tuple[str, ...], float] = (), 0.0
     while time.monotonic() < deadline:
         try:
-            meeting = msgspec.json.decode(path.read_bytes(), type=Meeting)
+            urls = msgspec.json.decode(path.read_bytes(), type=Meeting).urls
         except (OSError, msgspec.MsgspecError):
-            meeting = None
-        if meeting is not None and meeting.restart == restart:
-            return meeting
-        time.sleep(0.05)
+            time.sleep(0.05)
+            continue
+        if urls != last[0]:
+            last = urls, time.monotonic()
+        try:
+            return first_reachable(urls, keys, keys.public, timeout_s=patience_s)
+        except LinkClosed as error:
+            problem, patience_s = str(error), min(2 * patience_s, 15.0)
+        if time.monotonic() - last[1] > REACH_S:
+            raise LinkClosed(problem)
     raise LinkClosed(f"rank 0 has not written {path} within {GATHER_S:g} s: is that disk seen by every node?")

@@ -80,7 +80,6 @@ class Rank:
                     on_log=lambda frames: self.uplink().track_frames(codec.decode(frames)),
                     on_failed=self.give_up,
                     on_lost=self._leave,
-                    restart=self.ranks.restart,
                 )
                 self.lead.gather()
         else:
@@ -92,7 +91,6 @@ class Rank:
                 world,
                 self.folder,
                 on_orphaned=self._orphaned,
-                restart=self.ranks.restart,
             )
         if self.lead is not None:
             Watch(socket.gethostname(), self.io.call_later, partial(self.lead.hangs, 0))

@@ -47,14 +47,10 @@ INIT, FINAL, LEAVE, MODEL, FAILED = "@init", "@final", "@leave", "@model", "@fai
 
 
 class Meeting(msgspec.Struct):
-    """Where the other ranks find rank 0: `ranks.json` in the attempt's folder.
-
-    `restart` tells it from that of ranks which torchrun has started before, and replaced.
-    """
+    """Where the other ranks find rank 0: `ranks.json` in the attempt's folder."""
 
     urls: tuple[str, ...]
     world_size: int
-    restart: int = 0
 
 
 TOO_LATE = write_reply(
@@ -80,7 +76,6 @@ class RankLead:
     """Rank 0's side.
 
     Args:
-        restart: how often these ranks were started anew.
         on_log: takes the frames of a metrics message of another rank.
         on_failed: takes the fault that ended the script of another rank.
         on_lost: takes which rank's process is gone without a word, when nothing has ended this one for it.
@@ -101,7 +96,6 @@ class RankLead:
         on_log: Callable[[list[Any]], None],
         on_failed: Callable[[Fault], None],
         on_lost: Callable[[str], None],
-        restart: int = 0,
     ) -> None:
         self.world_size, self._site, self._io = world_size, site, io
         self._on_log, self._on_failed, self._on_lost = on_log, on_failed, on_lost
@@ -124,7 +118,7 @@ class RankLead:
         )
         self.others = [str(rank) for rank in range(1, world_size)]
         urls = self._link.urls(candidate_hosts())
-        write_atomically(folder / "ranks.json", msgspec.json.encode(Meeting(urls, world_size, restart)))
+        write_atomically(folder / "ranks.json", msgspec.json.encode(Meeting(urls, world_size)))
 
     def gather(self) -> None:
         """Wait until every rank is there; raises FoxError if one stays away."""

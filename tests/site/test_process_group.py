@@ -76,9 +76,8 @@ def test_a_host_that_is_unknown_has_no_interface():
         ),
         ({"PMI_RANK": "1", "PMI_SIZE": "2", "MPI_LOCALRANKID": "1"}, RankEnv(1, 2, 1)),
         ({"MV2_COMM_WORLD_RANK": "1", "MV2_COMM_WORLD_SIZE": "2"}, RankEnv(1, 2, 0)),
-        ({"RANK": "0", "WORLD_SIZE": "1", "TORCHELASTIC_RESTART_COUNT": "2"}, RankEnv(0, 1, 0, 2)),
     ],
-    ids=["alone", "torchrun", "open-mpi", "hydra", "mvapich", "restarted"],
+    ids=["alone", "torchrun", "open-mpi", "hydra", "mvapich"],
 )
 def test_a_rank_reads_its_place_from_what_its_launcher_has_set(environ: dict[str, str], place: RankEnv):
     assert RankEnv.read(environ) == place
