@@ -63,8 +63,10 @@ if TYPE_CHECKING:
     from .server.controller import FoxController
     from .site.adapter import HpcWorkerAdapter
     from .site.launcher import LsfLauncher, PbsLauncher, SlurmLauncher, SubprocessLauncher
+    from .site.process_group import init_process_group
+    from .site.rank_group import RankGroup
     from .site.relay import FoxExecutor
-    from .site.state_dict import broadcast_state_dict, init_process_group
+    from .site.state_dict import broadcast_state_dict, gather_state_dict
     from .site.worker import FoxWorker
     from .tracking.writer import SummaryWriter
     from .wire.codec import register
@@ -125,8 +127,10 @@ _HOMES = {
     "server.controller": ("FoxController",),
     "site.adapter": ("HpcWorkerAdapter",),
     "site.launcher": ("LsfLauncher", "PbsLauncher", "SlurmLauncher", "SubprocessLauncher"),
+    "site.process_group": ("init_process_group",),
+    "site.rank_group": ("RankGroup",),
     "site.relay": ("FoxExecutor",),
-    "site.state_dict": ("broadcast_state_dict", "init_process_group"),
+    "site.state_dict": ("broadcast_state_dict", "gather_state_dict"),
     "site.worker": ("FoxWorker",),
     "tracking.writer": ("SummaryWriter",),
     "wire.codec": ("register",),
@@ -174,6 +178,7 @@ __all__ = [
     "PocEnv",
     "Proxy",
     "ProxyList",
+    "RankGroup",
     "RecipeError",
     "RemoteError",
     "Results",
@@ -198,6 +203,7 @@ __all__ = [
     "WorkspaceError",
     "broadcast_state_dict",
     "fox",
+    "gather_state_dict",
     "get_client_api",
     "init_process_group",
     "register",

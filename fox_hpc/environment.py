@@ -37,6 +37,7 @@ class WorkerEnv:
         attempt: counts submissions of this site's job from 1 (FOX_ATTEMPT).
         soft_deadline: clock time by which the ranks should stop by themselves, None if there is no time
             limit (FOX_SOFT_DEADLINE, set by the driver).
+        job_id: the scheduler's, or the driver's process id (FOX_JOB_ID, set by the driver).
     """
 
     parent_urls: tuple[str, ...]
@@ -48,6 +49,7 @@ class WorkerEnv:
     attempt: int = 1
     worker_id: str = "0"
     soft_deadline: float | None = None
+    job_id: str = ""
 
     def exports(self) -> dict[str, str]:
         """Give the variables, sorted by name."""
@@ -80,6 +82,7 @@ class WorkerEnv:
                 attempt=int(environ["FOX_ATTEMPT"]),
                 worker_id=environ.get("FOX_WORKER_ID", "0"),
                 soft_deadline=float(environ["FOX_SOFT_DEADLINE"]) if "FOX_SOFT_DEADLINE" in environ else None,
+                job_id=environ.get("FOX_JOB_ID", ""),
             )
         except KeyError as missing:
             raise RecipeError(
@@ -97,18 +100,63 @@ class RankEnv:
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> RankEnv:
-        """Ask the variables that torchrun, and a plain `srun`, set for us, then MPI's."""
+        """Ask the variables that torchrun, and a plain `srun`, set for us, then MPI's.
+
+        Sources: torch.distributed.run's documentation; Open MPI's FAQ "environmental variables"; the PMI-1
+        client of MPICH's Hydra, which Intel MPI has too; MVAPICH's user guide.
+        """
         for rank, world, local in _RANK_NAMES:
             if rank in environ and world in environ:
                 return cls(int(environ[rank]), int(environ[world]), int(environ.get(local, "0")))
         return cls()
 
+    def exports(self) -> dict[str, str]:
+        """Give the variables that torch.distributed's `env://` reads."""
+        return {
+            "RANK": str(self.rank),
+            "WORLD_SIZE": str(self.world_size),
+            "LOCAL_RANK": str(self.local_rank),
+        }
+
 
 _RANK_NAMES = (
     ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_RANK"),
     ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
 )
+#: What one process among ranks was told of its place; another one's place is another.
+_PLACES = frozenset({name for names in _RANK_NAMES for name in names})
+_PLACES |= {"LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK", "ROLE_WORLD_SIZE"}
+_PLACES |= {"MASTER_ADDR", "MASTER_PORT", "PMI_FD", "PMI_PORT", "PMI_ID", "PMIX_RANK", "PMIX_NAMESPACE"}
+_LOCAL_SIZES = (
+    "LOCAL_WORLD_SIZE",
+    "OMPI_COMM_WORLD_LOCAL_SIZE",
+    "MV2_COMM_WORLD_LOCAL_SIZE",
+    "MPI_LOCALNRANKS",
+)
+_JOB_IDS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
+
+
+def started_by_mpi(environ: Mapping[str, str]) -> bool:
+    """Tell whether an MPI's launcher has started this process."""
+    return any(rank in environ for rank, *_ in _RANK_NAMES[1:])
+
+
+def local_size_of(environ: Mapping[str, str]) -> int | None:
+    """Give how many ranks this node has, None if the launcher does not say."""
+    return next((int(environ[name]) for name in _LOCAL_SIZES if name in environ), None)
+
+
+def set_unset(values: Mapping[str, str]) -> None:
+    """Set variables of this process that are not set: what the user has set wins."""
+    for name, value in values.items():
+        os.environ.setdefault(name, value)
+
+
+def job_id_of(environ: Mapping[str, str]) -> str:
+    """Give the id of the batch job that this process runs in, "" outside of one."""
+    return next((environ[name] for name in _JOB_IDS if environ.get(name)), "")
 
 
 def scrubbed(environ: Mapping[str, str]) -> dict[str, str]:
@@ -116,7 +164,10 @@ def scrubbed(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environ.items()
-        if name in KEPT or not name.startswith((*SCHEDULER_PREFIXES, "FOX_", "SUBMITIT_", "TORCHELASTIC_"))
+        if name in KEPT
+        or not (
+            name in _PLACES or name.startswith((*SCHEDULER_PREFIXES, "FOX_", "SUBMITIT_", "TORCHELASTIC_"))
+        )
     }
 
 

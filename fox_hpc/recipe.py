@@ -20,6 +20,7 @@ from .hpc.resources import HpcConfig
 from .props import checked_props
 from .spec import SiteSpec
 from .tracking.receiver import TRACKING_TYPES
+from .wire.codec_classes import register_payload
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -83,6 +84,8 @@ class FoxRecipe:
         self.server_app = ServerApp(_given("server", server, "@fox.algo"), server_objects, filters)
         filters = _checked_filters("site_filters", site_filters)
         self.client_app = ClientApp(_given("client", client, "@fox.collab"), client_objects, filters)
+        if isinstance(self.client_app.obj, FoxClientAPI):
+            register_payload(self.client_app.obj.payload)
         self.props = checked_props("props", {} if props is None else props)
         self.inprocess = _checked_type("inprocess", inprocess, bool, "True or False")
         self.run_cmd = self._checked_run_cmd("run_cmd", run_cmd)

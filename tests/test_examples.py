@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -137,6 +138,25 @@ def test_the_main_job_trains_two_sites_of_two_nodes_with_ddp(on_fake: dict[str, 
     assert {site["scheduler"] for site in answer["sites"].values()} == {"fake-slurm"}
     curves = list(Path(answer["workspace"]).glob("tensorboard/*/events*"))
     assert sorted(path.parent.name for path in curves) == ["server", "site-1", "site-2"]
+
+
+@pytest.mark.timeout(300)
+def test_the_ddp_script_also_runs_under_mpirun(tmp_path: Path):
+    pytest.importorskip("mpi4py")
+    if not Path(sys.executable).with_name("mpirun").exists():
+        pytest.skip("there is no mpirun beside this interpreter")
+    shutil.copytree(EXAMPLES / "03_client_api_ddp", tmp_path / "ddp")
+    recipe = tmp_path / "ddp" / "recipe.py"
+    text = recipe.read_text().replace(
+        "srun torchrun --nproc_per_node=2 --nnodes=$SLURM_NNODES", "mpirun -np 2"
+    )
+    # One site and one round are enough: what is new is how the ranks start and meet.
+    recipe.write_text(text.replace("min_clients=2", "min_clients=1").replace("rounds=5", "rounds=1"))
+    command = [sys.executable, "-m", "fox_hpc", "submit", str(recipe), "--env", "poc", "--json"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
+
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout.splitlines()[-1])["result"]["accuracy"] > 0.7
 
 
 @pytest.mark.timeout(300)

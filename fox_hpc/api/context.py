@@ -49,6 +49,7 @@ class Context:
         client_api: what `get_client_api()` gives at this site.
         time_left: seconds until this place should stop by itself; infinite where nothing stops it.
         terms: what the recipe, and the site's owner, lay down for this place.
+        facts: what else a site knows of its process and its job: run, attempt, job_id, host, local_rank.
     """
 
     site_name: str
@@ -64,6 +65,7 @@ class Context:
     client_api: Any = None
     time_left: Callable[[], float] = _for_ever
     terms: Terms = field(default_factory=Terms)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 _active: ContextVar[Context | None] = ContextVar("fox_context", default=None)

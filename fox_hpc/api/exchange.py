@@ -1,4 +1,4 @@
-"""Exchange: where a call that brings a model and the script that asks for one meet."""
+"""Exchange: where a call that brings values and the script that asks for them meet."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ NOTHING = object()
 _LOOK_S = 0.25
 
 
+#: The slot of a value that has no name of its own.
+DEFAULT = "fl_model"
+#: The named values of one call, or of its answer.
+Slots = dict[str, Any]
+
+
 class Exchange:
-    """One model on its way to the script, one answer on its way back; never more.
+    """The slots of one call on their way to the script, those of its answer on their way back; never more.
 
     Calls are numbered, so that the answer to a call which was given up is not taken for the next one's.
     """
@@ -24,81 +30,97 @@ class Exchange:
         self._changed = threading.Condition()
         self._number = 0
         self._asking = False
-        self._model: Any = NOTHING
-        self._answer: Any = NOTHING
+        self._slots: Slots | None = None
+        self._sent: Slots = {}
+        self._answered = False
         self._held = 0
         self._stopped = self._ended = False
         self._error: BaseException | None = None
+        self._how = ""
 
-    def ask(self, model: Any, aborted: Callable[[], bool]) -> Any:
-        """Hand a model to the script and wait for its answer.
+    def ask(self, slots: Slots, aborted: Callable[[], bool]) -> Any:
+        """Hand a call's slots to the script and wait for its answer.
 
         Raises:
             FoxError: another call waits, the call was given up, or no script runs any more.
             Exception: the script's own, if that ended it.
         """
         with self._changed:
-            self._open(model)
+            self._open(slots)
             try:
-                while self._answer is NOTHING:
+                while not self._answered:
                     self._refuse_if_over()
                     if aborted():
                         raise FoxError("execute() was given up by its caller")
                     self._changed.wait(_LOOK_S)
-                return self._answer
+                return _bare(self._sent)
             finally:
                 self._close()
 
-    def ask_directly(self, model: Any, func: Callable[[], object]) -> Any:
-        """Hand a model to a function that runs here and now, and take its answer."""
+    def ask_directly(self, slots: Slots, func: Callable[[], object]) -> Any:
+        """Hand a call's slots to a function that runs here and now, and take its answer."""
         with self._changed:
-            self._open(model)
+            self._open(slots)
         try:
             func()
-            if self._answer is NOTHING:
+            if not self._sent:
                 raise FoxError("the training function returned without send(): it must send one answer")
-            return self._answer
+            return _bare(self._sent)
         finally:
             with self._changed:
                 self._close()
 
-    def take(self, timeout: float | None, *, wait: bool = True) -> Any:
-        """Give the next model to the script; NOTHING once the run stopped, or if none is there now.
+    def take(self, timeout: float | None, *, wait: bool = True) -> Slots | None:
+        """Give the next call's slots to the script; None once the run stopped, or if none is there now.
+
+        What the script has sent so far is the answer to the call that it holds.
 
         Raises:
-            FoxError: the script has not answered the model that it holds.
+            FoxError: the script has not answered the call that it holds.
             TimeoutError: none came in time.
         """
         with self._changed:
             if self._asking and self._held == self._number:
-                if self._answer is NOTHING:
+                if not self._sent:
                     raise FoxError(
                         "the script asks for the next model, but has not called send() for this one"
                     )
+                self._finish()
                 if not wait:
-                    return NOTHING
+                    return None
             if wait and not self._changed.wait_for(self._has_news, timeout):
                 raise TimeoutError(f"no model came within {timeout:g} s")
-            if self._stopped or self._model is NOTHING:
-                return NOTHING
-            model, self._model = self._model, NOTHING
+            if self._stopped or self._slots is None:
+                return None
+            slots, self._slots = self._slots, None
             self._held = self._number
-            return model
+            return slots
 
-    def answer(self, model: Any) -> None:
-        """Take the script's answer; dropped if the call that it belongs to was given up.
+    def put(self, slot: str, value: Any) -> None:
+        """Add to the answer; dropped if the call that it belongs to was given up.
 
         Raises:
-            FoxError: the script holds no model that waits for an answer.
+            FoxError: the script holds no call that waits for an answer, or has sent that slot.
         """
         with self._changed:
-            if not self._held:
-                raise FoxError("send() was called before receive(): there is no model to answer")
-            if self._asking and self._held == self._number:
-                if self._answer is not NOTHING:
+            if self._holds_open_call():
+                if self._answered:
                     raise FoxError("send() was called twice for one model")
-                self._answer = model
-                self._changed.notify_all()
+                if slot in self._sent:
+                    raise FoxError(f"send({slot!r}, …) was called twice for one model")
+                self._sent[slot] = value
+
+    def finish(self) -> None:
+        """Let the answer go; without a call that waits for it, nothing.
+
+        Raises:
+            FoxError: nothing was sent.
+        """
+        with self._changed:
+            if self._holds_open_call():
+                if not self._sent:
+                    raise FoxError("send() without a value closes an answer: send a value before")
+                self._finish()
 
     def stop(self) -> None:
         """Tell the script that no model will come any more."""
@@ -106,32 +128,51 @@ class Exchange:
             self._stopped = True
             self._changed.notify_all()
 
-    def end(self, error: BaseException | None) -> None:
-        """Note that the script ended, and how; a call that waits fails with that."""
+    def end(self, error: BaseException | None, how: str = "ended on its own") -> None:
+        """Note that the script ended, and how; the first word counts. A call that waits fails with that."""
         with self._changed:
-            self._ended, self._error = True, error
+            if self._ended:
+                return
+            if error is None and self._sent and self._held == self._number:
+                self._finish()
+            self._ended, self._error, self._how = True, error, how
             self._changed.notify_all()
 
-    def _has_news(self) -> bool:
-        return self._stopped or self._model is not NOTHING
+    def _holds_open_call(self) -> bool:
+        if not self._held:
+            raise FoxError("send() was called before receive(): there is no model to answer")
+        return self._asking and self._held == self._number
 
-    def _open(self, model: Any) -> None:
+    def _finish(self) -> None:
+        self._answered = True
+        self._changed.notify_all()
+
+    def _has_news(self) -> bool:
+        return self._stopped or self._ended or self._slots is not None
+
+    def _open(self, slots: Slots) -> None:
         if self._asking:
             raise FoxError("execute() is already waiting at this site: one call at a time")
         self._refuse_if_over()
         self._asking, self._number = True, self._number + 1
-        self._model, self._answer = model, NOTHING
+        self._slots, self._sent, self._answered = slots, {}, False
         self._changed.notify_all()
 
     def _close(self) -> None:
         self._asking = False
-        self._model = self._answer = NOTHING
+        self._slots, self._sent, self._answered = None, {}, False
 
     def _refuse_if_over(self) -> None:
         if isinstance(self._error, Exception):
             raise self._error
         if self._ended:
-            how = f"with {type(self._error).__name__}({self._error})" if self._error else "on its own"
-            raise FoxError(f"the script ended {how}: there is nobody to answer execute()") from self._error
+            error = self._error
+            how = f"ended with {type(error).__name__}({error})" if error else self._how
+            raise FoxError(f"the script {how}: there is nobody to answer execute()") from error
         if self._stopped:
             raise FoxError("the client was stopped: execute() cannot be called any more")
+
+
+def _bare(slots: Slots) -> Any:
+    """Give an answer of one value without a name as that value."""
+    return slots[DEFAULT] if list(slots) == [DEFAULT] else slots

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -118,6 +119,7 @@ def _context(
         is_aborted=backend.aborted.is_set,
         track=partial(controller.track, site),
         terms=terms,
+        facts={"run": server.workspace.name, "host": socket.gethostname()},
     )
 
 
@@ -149,7 +151,7 @@ def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[],
 class _Script:
     """A site's training script, top to bottom, on a thread of its own."""
 
-    def __init__(self, api: FoxClientAPI, module: str, context: Context) -> None:
+    def __init__(self, api: FoxClientAPI[Any], module: str, context: Context) -> None:
         self._api, self._module, self._context = api, module, context
         name = f"fox-script-{context.site_name}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from pathlib import Path
 from ..environment import WorkerEnv, process_environ
 from . import launch_line
 from .exit_codes import EXIT_NO_START
-from .processes import end_with_children, when_owner_dies
+from .lifeline import Lifelines
+from .processes import adopt_orphans, end_tree, end_with_children, when_owner_dies
 from .words import ENDING_SIGNALS, Ended, leave_word
 
 
@@ -67,11 +69,14 @@ class HpcWorkerAdapter:
 
     def command(self) -> list[str]:
         """Give the command that starts this node's ranks."""
-        return launch_line.rank_words(self.inner, sys.executable, self.module, self.node())
+        words = launch_line.rank_words(self.inner, sys.executable, self.module, self.node())
+        # An environment that is not activated is not in PATH, and its mpirun is the one of its mpi4py.
+        beside = Path(sys.executable).parent / words[0]
+        return [str(beside), *words[1:]] if shutil.which(words[0]) is None and beside.exists() else words
 
     def run(self) -> int:
         """Start this node's ranks, wait for them, and leave word of how they ended."""
-        command, told = self.command(), threading.Event()
+        command, told, lines = self.command(), threading.Event(), Lifelines()
         node, children = self.node(), list[subprocess.Popen[bytes]]()
 
         def end(*_: object) -> None:
@@ -82,17 +87,21 @@ class HpcWorkerAdapter:
         # Before the ranks start: an order to end may come as soon as they are there.
         for signum in ENDING_SIGNALS:
             signal.signal(signum, end)
+        adopt_orphans()
         try:
-            environ = {**self.environ, **node}
+            environ = {**self.environ, **node, **lines.exports()}
             children.append(subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL))
         except OSError as error:
-            say = f"fox-hpc: cannot start {command[0]} on {os.uname().nodename}: {error.strerror}"
-            print(say, file=sys.stderr)  # noqa: T201 - this is the job's stderr
+            _say(f"cannot start {command[0]} on {os.uname().nodename}: {error.strerror}")
             return EXIT_NO_START
         if told.is_set():
             end()
         code = children[0].wait()
+        # What made the ranks may have been killed, and they be left.
+        end_tree(os.getpid(), itself=False)
         code = code if code >= 0 else 128 - code
+        if code and not told.is_set() and (rank := lines.first_lost()):
+            _say(f"rank {rank} on {os.uname().nodename} was killed or crashed, before any other of its node")
         self._leave_word(node, Ended(code, os.uname().nodename, time.time(), told.is_set()))
         return code
 
@@ -102,6 +111,10 @@ class HpcWorkerAdapter:
         # Where the tasks of a step are the ranks, each has an adapter of its own.
         name = f"node-{node['FOX_NODE_RANK']}-{node.get('RANK', '0')}"
         leave_word(folder, name, word)
+
+
+def _say(words: str) -> None:
+    print(f"fox-hpc: {words}", file=sys.stderr)  # noqa: T201 - this is the job's stderr
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -10,7 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..environment import process_environ
+from ..environment import job_id_of, process_environ
 from ..errors import FoxError
 from ..hpc.nodes import job_nodes
 from ..hpc.resources import HpcConfig
@@ -18,7 +19,7 @@ from ..spec import load_spec
 from . import launch_line
 from .exit_codes import EXIT_NO_START
 from .node_starts import plan_starts, run_starts
-from .processes import end_with_children, when_owner_dies
+from .processes import adopt_orphans, end_tree, end_with_children, when_owner_dies
 from .words import DRAIN_FILE, Ended, forget_words, leave_word, was_ended_from_outside
 
 _TERM_WAIT_S = 30.0
@@ -38,7 +39,11 @@ def drive(run_dir: str, site: str, attempt: int, *, owned: bool = False) -> None
         commands, environ = _commands(run_dir, site, folder, owned=owned)
         # The warning of a time limit or a preemption to come; the ranks look for the file.
         signal.signal(signal.SIGUSR2, lambda *_: (folder / DRAIN_FILE).touch())
+        if owned:
+            adopt_orphans()
         code = run_starts(commands, environ, folder, _told_to_end.set, owned=owned)
+        if owned:
+            end_tree(os.getpid(), itself=False)
     except FoxError as error:
         print(f"fox-hpc: {error}", file=sys.stderr)  # noqa: T201 - this is the job's stderr
     finally:
@@ -61,6 +66,7 @@ def _commands(
     environ = process_environ()
     nodes = job_nodes(environ, _read) or [socket.gethostname()]
     environ |= _master(nodes) | _deadline(environ)
+    environ["FOX_JOB_ID"] = str(os.getpid()) if owned else job_id_of(environ)
     environ.setdefault("PYTHONUNBUFFERED", "1")
     # Slurm's name for the number of nodes is the one that recipes use, under any scheduler.
     line = launch_line.split(spec.site(site).run_cmd, {**environ, "SLURM_NNODES": str(len(nodes))})

@@ -101,31 +101,79 @@ def _has(words: Sequence[str], names: Sequence[str]) -> bool:
 
 def is_rank_itself(inner: Sequence[str]) -> bool:
     """Tell whether what a node starts is a rank, and no launcher of ranks."""
-    return not inner or os.path.basename(inner[0]).startswith("python")  # noqa: PTH119 - a word, not a path
+    is_python = not inner or os.path.basename(inner[0]).startswith("python")  # noqa: PTH119 - a word, not a path
+    return is_python and not _torchrun_options(inner)[0]
+
+
+def _torchrun_options(inner: Sequence[str]) -> tuple[str, list[str]]:
+    """Give torchrun, under whichever name it is called, and its options; "" if it is another program."""
+    program = os.path.basename(inner[0]) if inner else ""  # noqa: PTH119
+    if program == "torchrun":
+        return "torchrun", list(inner[1:])
+    if program.startswith("python") and list(inner[1:3]) == ["-m", "torch.distributed.run"]:
+        return "torchrun", list(inner[3:])
+    return "", []
 
 
 def rank_words(inner: Sequence[str], python: str, module: str | None, node: Mapping[str, str]) -> list[str]:
     """Give the command that starts one node's ranks, with torchrun's rendezvous made explicit.
 
-    `node` holds FOX_NNODES, FOX_NODE_RANK, MASTER_ADDR and MASTER_PORT. The rendezvous is static, so
-    that global rank 0 is on the job's first node (with c10d any node may get it).
-    Source: torch.distributed.run's documentation.
+    `node` holds FOX_NNODES, FOX_NODE_RANK, MASTER_ADDR and MASTER_PORT. Any program that is not known is
+    one that runs the command which follows its own words.
     """
     worker = ["-m", "fox_hpc.site.worker", *([module] if module else [])]
     if not inner:
         return [python, *worker]
-    program, *options = inner
-    if os.path.basename(program) != "torchrun":  # noqa: PTH119
-        return [program, *options, *([] if is_rank_itself(inner) else [python]), *worker]
-    flags = {
-        ("--nnodes",): node["FOX_NNODES"],
-        ("--rdzv-backend", "--rdzv_backend"): "static",
-        ("--node-rank", "--node_rank"): node["FOX_NODE_RANK"],
-        ("--master-addr", "--master_addr", "--rdzv-endpoint", "--rdzv_endpoint"): node["MASTER_ADDR"],
-        ("--master-port", "--master_port", "--rdzv-endpoint", "--rdzv_endpoint"): node["MASTER_PORT"],
-    }
-    if _has(options, ("--standalone",)):
-        flags = {}
+    torchrun, options = _torchrun_options(inner)
+    if not torchrun:
+        return [*inner, *([] if is_rank_itself(inner) else [python]), *worker]
+    flags = {} if _has(options, ("--standalone",)) else _rendezvous(options, node)
     extra = [f"{names[0]}={value}" for names, value in flags.items() if not _has(options, names)]
     # torchrun's own script may be out of PATH on a compute node; its module is where torch is.
+    python = inner[0] if is_named_python(inner) else python
     return [python, "-m", "torch.distributed.run", *extra, *options, *worker]
+
+
+def is_named_python(inner: Sequence[str]) -> bool:
+    """Tell whether a command names its interpreter."""
+    return os.path.basename(inner[0]).startswith("python")  # noqa: PTH119
+
+
+def _rendezvous(options: Sequence[str], node: Mapping[str, str]) -> dict[tuple[str, ...], str]:
+    """Give the flags by which the nodes' torchruns meet, each with its spellings.
+
+    Static, unless the user names another backend, so that global rank 0 is on the job's first node. With
+    c10d any node may get it; there, the first node is told to hold the store, since a node may not see its
+    own name as its own.
+
+    Source: torch.distributed.run's documentation; C10dRendezvousBackend's `is_host`.
+    """
+    endpoint = ("--rdzv-endpoint", "--rdzv_endpoint")
+    flags: dict[tuple[str, ...], str] = {("--nnodes",): node["FOX_NNODES"]}
+    backend = _value(options, ("--rdzv-backend", "--rdzv_backend")) or "static"
+    if backend == "static":
+        return flags | {
+            ("--rdzv-backend", "--rdzv_backend"): "static",
+            ("--node-rank", "--node_rank"): node["FOX_NODE_RANK"],
+            ("--master-addr", "--master_addr", *endpoint): node["MASTER_ADDR"],
+            ("--master-port", "--master_port", *endpoint): node["MASTER_PORT"],
+        }
+    if _has(options, endpoint):
+        return flags
+    flags |= {endpoint: f"{node['MASTER_ADDR']}:{node['MASTER_PORT']}"}
+    flags |= {("--rdzv-id", "--rdzv_id"): node["MASTER_PORT"]}
+    if backend == "c10d":
+        first = str(node["FOX_NODE_RANK"] == "0").lower()
+        flags |= {("--rdzv-conf", "--rdzv_conf"): f"is_host={first}"}
+    return flags
+
+
+def _value(words: Sequence[str], names: Sequence[str]) -> str:
+    """Give the value of an option, "" if it is not there."""
+    for number, word in enumerate(words):
+        for name in names:
+            if word.startswith(f"{name}="):
+                return word.partition("=")[2]
+            if word == name and number + 1 < len(words):
+                return words[number + 1]
+    return ""

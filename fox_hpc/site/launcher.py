@@ -19,7 +19,7 @@ from ..hpc.executor import make_executor
 from ..hpc.resources import HpcConfig
 from ..spec import RunSpec
 from .driver import drive
-from .processes import end_tree
+from .processes import adopt_orphans, end_orphans, end_tree
 
 
 class Launcher(Protocol):
@@ -123,6 +123,7 @@ class SubprocessLauncher:
         folder = attempt_folder(self._spec.folder, site, worker.attempt)
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "fox_hpc.site.driver", self._spec.folder, site, str(worker.attempt)]
+        adopt_orphans()
         try:
             with (
                 (folder / "local_0_log.out").open("ab") as out,
@@ -159,6 +160,8 @@ class SubprocessLauncher:
         nodes = os.uname().nodename
         if code is None:
             return JobInfo(job_id=id, state="RUNNING", nodes=nodes)
+        # A driver that was killed cannot have ended what it started.
+        end_orphans({one.pid for one in self._children.values()})
         exit_code = code if code >= 0 else 128 - code
         return JobInfo(job_id=id, state="DONE" if code == 0 else "FAILED", nodes=nodes, exit_code=exit_code)
 

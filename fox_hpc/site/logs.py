@@ -14,9 +14,11 @@ def error_files(folder: Path) -> list[Path]:
 
 
 def tail(folder: Path) -> str:
-    """Give the last lines that an attempt's job wrote to stderr."""
+    """Give the last lines that an attempt's job wrote to stderr, or to stdout if it wrote none there."""
     files = error_files(folder)
-    return last_lines(files[-1]) if files else ""
+    if not files:
+        return ""
+    return last_lines(files[-1]) or last_lines(files[-1].with_suffix(".out"))
 
 
 def last_lines(path: Path) -> str:

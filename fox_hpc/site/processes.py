@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +13,8 @@ from typing import Any
 import psutil
 
 log = logging.getLogger(__name__)
+
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def when_owner_dies(action: Callable[[], None]) -> None:
@@ -23,6 +27,22 @@ def when_owner_dies(action: Callable[[], None]) -> None:
         action()
 
     threading.Thread(target=wait, name="fox-owner", daemon=True).start()
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every process below this one whose own parent dies, so that it can be ended.
+
+    Source: prctl(2), PR_SET_CHILD_SUBREAPER; elsewhere than on Linux, orphans end by themselves.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_orphans(known: set[int]) -> None:
+    """End the children of this process that it has not started itself."""
+    for child in psutil.Process().children():
+        if child.pid not in known:
+            end_tree(child.pid)
 
 
 def end_with_children() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 
@@ -20,20 +21,24 @@ from ..api.context import Context
 from ..api.nested import serving
 from ..api.terms import Terms
 from ..call import Call, Fault, Reply
-from ..environment import RankEnv, WorkerEnv
+from ..environment import RankEnv, WorkerEnv, process_environ
 from ..errors import NoSuchFunction
 from ..metric import Point
 from ..spec import load_spec
 from ..wire import codec
 from ..wire.blob_folder import blob_folder
 from ..wire.cell import Incoming
+from ..wire.codec_classes import register_payload
 from ..wire.keys import load_keys
 from ..wire.zmq_link import ZmqIo
 from .calling import Calling
 from .exit_codes import EXIT_RANKS
+from .follower import RankFollower
+from .lifeline import end_now, hold
 from .owner import held_back, load_filters
 from .patience import Patience
-from .ranks import FINAL, INIT, LEAVE, OnlyRankZero, RankFollower, RankLead
+from .ranks import FINAL, INIT, LEAVE, OnlyRankZero, RankLead
+from .standstill import Watch
 from .uplink import Uplink, pack_points, wait_until
 
 
@@ -50,11 +55,16 @@ class Rank:
         with (Path(worker.run_dir) / "client.pkl").open("rb") as file:
             self.app: ClientApp = cloudpickle.load(file).make_client_app()
         self.app.streams.attempt = worker.attempt
+        if isinstance(self.app.obj, FoxClientAPI):
+            register_payload(self.app.obj.payload)
         self.patience = Patience(self.folder, worker.soft_deadline)
         self.io = ZmqIo()
         self.up: Uplink | None = None
         self.lead: RankLead | None = None
         self.follower: RankFollower | None = None
+        hold(
+            process_environ(), ranks.rank, lambda: self._leave("what started the ranks of this node is gone")
+        )
 
     def __repr__(self) -> str:
         which = f"{self.worker.site_name} rank {self.ranks.rank} of {self.ranks.world_size}"
@@ -78,12 +88,23 @@ class Rank:
                     self.folder,
                     on_log=lambda frames: self.uplink().track_frames(codec.decode(frames)),
                     on_failed=self.give_up,
+                    on_lost=self._leave,
                 )
                 self.lead.gather()
         else:
             self.follower = RankFollower(
-                self.io, keys, site, rank, world, self.folder, on_orphaned=self._orphaned
+                self.io,
+                keys,
+                site,
+                rank,
+                world,
+                self.folder,
+                on_orphaned=self._orphaned,
             )
+        if self.lead is not None:
+            Watch(socket.gethostname(), self.io.call_later, partial(self.lead.hangs, 0))
+        elif self.follower is not None:
+            Watch(socket.gethostname(), self.io.call_later, self.follower.hangs)
         api_context.set_default(self._make_context())
 
     def _make_context(self) -> Context:
@@ -108,7 +129,17 @@ class Rank:
                 {**spec.site(self.worker.site_name).props, **spec.owner.props},
                 self.app.filters.within(self._owners),
             ),
+            facts=self._facts(),
         )
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "run": self.spec.run,
+            "attempt": self.worker.attempt,
+            "job_id": self.worker.job_id,
+            "host": socket.gethostname(),
+            "local_rank": self.ranks.local_rank,
+        }
 
     def _track(self, points: Sequence[Point]) -> None:
         if self.up is not None:
@@ -176,8 +207,11 @@ class Rank:
         return Fault.from_exception(error, rank=self.ranks.rank, host=socket.gethostname())
 
     def _orphaned(self) -> None:
-        say(f"rank 0 of {self.worker.site_name} is gone: rank {self.ranks.rank} ends too")
-        os._exit(EXIT_RANKS)
+        self._leave(f"rank 0 of {self.worker.site_name} is gone")
+
+    def _leave(self, why: str) -> None:
+        say(f"{why}: rank {self.ranks.rank} ends too")
+        end_now(EXIT_RANKS)
 
     # When ranks fall out of step; not on the main thread, which may be inside a collective.
 
@@ -196,13 +230,12 @@ class Rank:
         for incoming in up.cell.running():
             self.reply(incoming, Reply(fault=fault))
         up.flush()
-        os._exit(EXIT_RANKS)
+        end_now(EXIT_RANKS)
 
     def leave_if_one_is_lost(self) -> None:
         """End this process without an answer if another rank is gone: how the job ends says why."""
-        if self.lead is not None and self.lead.lost_one():
-            say("another rank is gone: this job ends")
-            os._exit(EXIT_RANKS)
+        if self.lead is not None and (words := self.lead.lost_one()):
+            self._leave(words)
 
     def part(self, up: Uplink) -> None:
         """Leave, once every answer has arrived and the other ranks are done."""

@@ -7,19 +7,18 @@ longer in step), the call fails with what was raised, and the job is ended: its 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..call import Call, Fault, Pending, Reply
-from ..errors import FoxError, LinkClosed
+from ..errors import FoxError
 from ..hpc.probe import candidate_hosts
 from ..spec import write_atomically
 from ..wire import channel, codec, envelope
@@ -27,8 +26,8 @@ from ..wire.call_codec import write_reply
 from ..wire.cell import Cell, Incoming, worker_cell
 from ..wire.keys import Keys
 from ..wire.link import Link
-from ..wire.probe import first_reachable
 from ..wire.zmq_link import ZmqIo
+from .standstill import Hang, Standstill
 from .uplink import wait_until
 
 log = logging.getLogger(__name__)
@@ -39,6 +38,8 @@ HISTORY_BYTES = 64 * 2**20
 PART_S = 30.0
 #: The end of a process is heard of within this time by those that it has a connection with.
 HEARD_S = 0.5
+#: Whatever started the ranks ends the others, within this time, when one dies; a launcher may not.
+LOST_S = 3.0
 #: All ranks of a job are there, or the job cannot start.
 GATHER_S = 300.0
 #: Names that no `@fox.collab` function can have.
@@ -67,12 +68,19 @@ def _size(frames: list[Any]) -> int:
     return sum(map(len, frames))
 
 
+def _rank_of(cell: str) -> int:
+    return int(cell.rsplit(".", 1)[1])
+
+
 class RankLead:
     """Rank 0's side.
 
     Args:
         on_log: takes the frames of a metrics message of another rank.
         on_failed: takes the fault that ended the script of another rank.
+        on_lost: takes which rank's process is gone without a word, when nothing has ended this one for it.
+
+    `standstill` is told by the ranks when they stay in a collective; if that is hopeless, `on_failed` hears.
     """
 
     rank = 0
@@ -87,9 +95,12 @@ class RankLead:
         *,
         on_log: Callable[[list[Any]], None],
         on_failed: Callable[[Fault], None],
+        on_lost: Callable[[str], None],
     ) -> None:
-        self.world_size, self._site = world_size, site
-        self._on_log, self._on_failed = on_log, on_failed
+        self.world_size, self._site, self._io = world_size, site, io
+        self._on_log, self._on_failed, self._on_lost = on_log, on_failed, on_lost
+        self._hosts: dict[str, str] = {}
+        self.standstill = Standstill(world_size)
         self._models: dict[int, list[Any]] = {}
         self._asked: list[Incoming] = []
         self._joined: set[str] = set()
@@ -97,6 +108,7 @@ class RankLead:
         self._gone: set[str] = set()
         self._all_joined = threading.Event()
         self._lock = threading.Lock()
+        self._given_up = False
         self._link = io.listen(self, keys, {site: keys.public})
         self._cell = Cell(
             worker_cell(site),
@@ -120,7 +132,33 @@ class RankLead:
 
     def enter(self, call: Call, payload: list[Any]) -> list[Pending]:
         """Let every other rank run a call."""
-        return self._cell.start_encoded(call, payload, self.others)
+        self.standstill.begin()
+        pending = self._cell.start_encoded(call, payload, self.others)
+        for one in pending:
+            one.future.add_done_callback(partial(self._came_out, int(one.site)))
+        return pending
+
+    def came_out(self, rank: int) -> None:
+        """A rank has left the call that all have entered."""
+        self.standstill.came_out(rank)
+        self._judge()
+
+    def _came_out(self, rank: int, _: object) -> None:
+        self.came_out(rank)
+
+    def hangs(self, rank: int, hang: Hang | None) -> None:
+        """A rank stays in a collective, or has gone on."""
+        self.standstill.hangs(rank, hang)
+        self._judge()
+
+    def _judge(self) -> None:
+        # A rank that waits for the next model, or whose script has ended, takes part in nothing.
+        with self._lock:
+            waiting = [one.origin for one in self._asked]
+        out = {_rank_of(peer) for peer in (*waiting, *self._left)}
+        if not self._given_up and (fault := self.standstill.verdict(out)) is not None:
+            self._given_up = True
+            self._on_failed(fault)
 
     def tell_given_up(self, pending: list[Pending]) -> None:
         """Tell the other ranks that nobody waits for a call any more; they come out of it by themselves."""
@@ -137,28 +175,46 @@ class RankLead:
         if head.kind == "join":
             self._cell.open(peer.rsplit(".", 1)[1])
             self._joined.add(peer)
+            self._hosts[peer] = str(codec.decode(frames[1:]))
             if len(self._joined) == self.world_size - 1:
                 self._all_joined.set()
         elif head.kind == "shutdown":
             self._left.add(peer)
+            self._judge()
         elif head.kind == "log":
             self._on_log(frames[1:])
+        elif head.kind == "hang":
+            value = codec.decode(frames[1:])
+            self.hangs(_rank_of(peer), None if value is None else Hang(**value))
         else:
             self._cell.deliver(head, frames[1:])
             self._answer_questions()
 
     def peer_changed(self, link: Link, peer: str, up: bool) -> None:
-        """See Handler; what started the ranks ends the job when one of them dies."""
+        """See Handler; what started the ranks ends the job when one of them dies, or else this one does."""
         (self._gone.discard if up else self._gone.add)(peer)
+        if words := self._lost():
+            log.warning("%s", words)
+            self._io.call_later(LOST_S, self._look)
 
-    def lost_one(self) -> bool:
-        """Tell whether a rank's process is gone, within a moment in which that may yet be heard.
+    def _look(self) -> None:
+        if words := self._lost():
+            self._on_lost(words)
+
+    def _lost(self) -> str:
+        """Say which ranks' processes are gone without a word; "" if none is."""
+        lost = sorted(self._gone - self._left, key=_rank_of)
+        ranks = [f"rank {_rank_of(peer)} on {self._hosts.get(peer, '?')}" for peer in lost]
+        return f"{', '.join(ranks)} is gone" if ranks else ""
+
+    def lost_one(self) -> str:
+        """Say which ranks' processes are gone, within a moment in which that may yet be heard.
 
         Then what other ranks raise is what their collectives make of it, and tells nothing of its cause: a
         scheduler may be ending the job, or a node may have died.
         """
         wait_until(lambda: bool(self._gone - self._left), HEARD_S)
-        return bool(self._gone - self._left)
+        return self._lost()
 
     # ModelShare of the Client API.
 
@@ -195,93 +251,7 @@ class RankLead:
             with self._lock:
                 frames = self._models.get(incoming.call.args[0], TOO_LATE)
             self._cell.reply_encoded(incoming, frames)
-
-
-class RankFollower:
-    """The side of every other rank.
-
-    Args:
-        on_orphaned: called when rank 0 is gone.
-    """
-
-    def __init__(
-        self,
-        io: ZmqIo,
-        keys: Keys,
-        site: str,
-        rank: int,
-        world_size: int,
-        folder: Path,
-        *,
-        on_orphaned: Callable[[], None],
-    ) -> None:
-        self.rank, self.world_size, self._site = rank, world_size, site
-        self._on_orphaned, self._leaving = on_orphaned, False
-        #: Calls that nobody waits for any more, though rank 0 waits for this rank.
-        self.given_up: set[str] = set()
-        self.name = worker_cell(site, rank)
-        meeting = _wait_for(folder / "ranks.json", world_size)
-        url = first_reachable(meeting.urls, keys, keys.public, timeout_s=60.0)
-        self._link = io.dial(url, self.name, self, keys, keys.public)
-        self.cell = Cell(self.name, self._link.send, io.call_later, reachable=[site])
-        self._send("join", channel.WORKER, None)
-
-    def log(self, rows: Any) -> None:
-        """Hand points of metrics to rank 0."""
-        self._send("log", channel.METRICS, rows)
-
-    def failed(self, fault: Fault) -> None:
-        """Tell rank 0 how this rank's script ended, and wait for rank 0 to end the job."""
-        pending = self.cell.start(Call(FAILED, (msgspec.to_builtins(fault),)), [self._site])[0]
-        with contextlib.suppress(TimeoutError):
-            pending.future.exception(PART_S)
-
-    def leave(self) -> None:
-        """Tell rank 0 that it need not wait for this rank any more."""
-        self._leaving = True
-        self._send("shutdown", channel.WORKER, None)
-
-    def _send(self, kind: str, lane: str, value: Any) -> None:
-        head = envelope.seal(kind, lane, origin=self.name, target=worker_cell(self._site))
-        self._link.send("", [head, *codec.encode(value)])
-
-    def received(self, link: Link, peer: str, frames: list[Any]) -> None:
-        """See Handler."""
-        head = envelope.read(frames[0])
-        if head.channel == channel.WORKER and head.kind == "cancel":
-            # Rank 0 still waits until this rank has come out: its answer must not be dropped.
-            self.given_up.add(head.id)
-        else:
-            self.cell.deliver(head, frames[1:])
-
-    def peer_changed(self, link: Link, peer: str, up: bool) -> None:
-        """See Handler."""
-        if not up and not self._leaving:
-            self._on_orphaned()
-
-    def put(self, seq: int, model: Any) -> None:
-        """Only rank 0 puts models."""
-        raise FoxError("rank 0 puts models, the other ranks get them")
-
-    def get(self, seq: int, timeout: float | None) -> Any:
-        """Wait for the seq-th model that rank 0 received."""
-        pending = self.cell.start(Call(MODEL, (seq,)), [self._site])[0]
-        try:
-            return pending.future.result(timeout)
-        except TimeoutError:
-            self.cell.cancel([pending])
-            raise
-
-
-def _wait_for(path: Path, world_size: int) -> Meeting:
-    """Wait until rank 0 has said where it is; a shared disk may show that late."""
-    deadline = time.monotonic() + GATHER_S
-    while time.monotonic() < deadline:
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=Meeting)
-        except (OSError, msgspec.MsgspecError):
-            time.sleep(0.05)
-    raise LinkClosed(f"rank 0 has not written {path} within {GATHER_S:g} s: is that disk seen by every node?")
+        self._judge()
 
 
 class OnlyRankZero:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import runpy
 import sys
+from typing import Any
 
 from ..api.client_api import FoxClientAPI
 from ..errors import RecipeError
 
 
-def run_script(module: str, api: FoxClientAPI, *, alone: bool) -> BaseException | None:
+def run_script(module: str, api: FoxClientAPI[Any], *, alone: bool) -> BaseException | None:
     """Run a module as a script and tell `api` how it ended; returns what it raised.
 
     `alone` says that the process runs nothing else, so that the script may be `__main__` for real.

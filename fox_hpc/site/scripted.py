@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from ..api.client_api import FoxClientAPI
 from ..call import Fault
@@ -38,7 +39,7 @@ def run_scripted(rank: Rank, module: str) -> int:
     return 0
 
 
-def _serve(rank: Rank, up: Uplink, api: FoxClientAPI) -> None:
+def _serve(rank: Rank, up: Uplink, api: FoxClientAPI[Any]) -> None:
     threads: list[threading.Thread] = []
     while (incoming := rank.next_call(up)) is not None:
         # stop() must get through while execute() waits for the script.

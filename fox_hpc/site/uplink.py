@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from ..wire.probe import first_reachable
 from ..wire.session import offer_session
 from ..wire.zmq_link import ZmqIo
 from .exit_codes import EXIT_LEASE
+from .lifeline import end_now
 
 
 class Uplink:
@@ -127,7 +127,7 @@ class Uplink:
 
     def _lease_over(self) -> None:
         print(f"fox-hpc: no relay for {self._lease_s:g} s: this job ends itself", file=sys.stderr)  # noqa: T201
-        os._exit(EXIT_LEASE)
+        end_now(EXIT_LEASE)
 
     def flush(self, timeout_s: float = 5.0) -> None:
         """Wait until every answer has arrived, as long as something is still asked for.

@@ -6,19 +6,22 @@ Started on every rank as `python -m fox_hpc.site.worker [MODULE]`. FOX_CLIENT_CL
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 import traceback
 from typing import Any
 
 from ..call import Call, Reply
-from ..environment import RankEnv, WorkerEnv, process_environ
+from ..environment import RankEnv, WorkerEnv, process_environ, set_unset
 from ..errors import FoxError, RecipeError
 from ..streamed import takes_stream
 from ..tracking.writer import flush_all
 from ..wire.cell import Incoming, read_call, write_call
 from .exit_codes import EXIT_NO_START
+from .follower import RankFollower
+from .lifeline import bye
 from .rank import Rank, say
-from .ranks import FINAL, INIT, LEAVE, RankFollower
+from .ranks import FINAL, INIT, LEAVE
 from .scripted import run_scripted
 from .together import Together
 from .uplink import Uplink, wait_until
@@ -66,7 +69,10 @@ class FoxWorker(Rank):
         return self.guarded(incoming, lambda call: self._run(call, incoming))
 
     def _run(self, call: Call, incoming: Incoming) -> Reply:
-        if self.lead is None or call.ranks == "zero":
+        if self.lead is None:
+            return self.run_here(call, incoming)
+        if call.ranks == "zero":
+            self.lead.standstill.begin([0])
             return self.run_here(call, incoming)
         if takes_stream(call):
             return Reply(fault=self.fault_of(RecipeError(_ONE_READER)))
@@ -82,7 +88,9 @@ class FoxWorker(Rank):
         if incoming is not None:
             incoming.on_cancel(lambda: lead.tell_given_up(pending))
         together = Together(pending, self.io.call_later, self.give_up)
-        reply, agree = together.finish(self.run_here(call, incoming))
+        own = self.run_here(call, incoming)
+        lead.came_out(0)
+        reply, agree = together.finish(own)
         if not agree and reply.fault is not None:
             self.end_job(reply.fault)
         return reply
@@ -105,9 +113,14 @@ class FoxWorker(Rank):
 def main() -> None:
     """Be one rank of a site."""
     module = sys.argv[1] if len(sys.argv) > 1 else None
+    # A crash below Python tells where Python was.
+    faulthandler.enable()
     try:
         environ = process_environ()
-        worker = FoxWorker(WorkerEnv.read(environ), RankEnv.read(environ), module)
+        ranks = RankEnv.read(environ)
+        # So that torch's own `env://` works under any MPI, too.
+        set_unset(ranks.exports())
+        worker = FoxWorker(WorkerEnv.read(environ), ranks, module)
     except Exception as error:
         if isinstance(error, FoxError):
             say(str(error))
@@ -122,6 +135,7 @@ def main() -> None:
     except FoxError as error:
         say(str(error))
         code = EXIT_NO_START
+    bye()
     sys.exit(code)
 
 

@@ -21,5 +21,6 @@ KINDS = (
     "event",  # relay → server: what happened to a site's job (fox_worker)
     "data",  # relay → worker: this port of mine takes data connections (fox_worker)
     "shutdown",  # server → relay or worker: the run is over (fox_worker)
+    "hang",  # another rank → rank 0: this rank stays in a collective, or has gone on (fox_worker)
     "log",  # points of a metric (fox_metrics)
 )

@@ -37,6 +37,15 @@ def register(cls: C, name: str | None = None) -> C:
     return cls
 
 
+def register_payload(cls: type | None) -> None:
+    """Make the dataclass of a `FoxClientAPI[…]` known at both ends, if its user has not.
+
+    A class of the main script is another one's `__main__` at the site: it travels under its bare name.
+    """
+    if cls is not None and cls not in names:
+        register(cls, f"__main__.{cls.__qualname__}" if cls.__module__ == "__main__" else None)
+
+
 def _full_name(cls: type) -> str:
     module = cls.__module__
     if module == "__main__":

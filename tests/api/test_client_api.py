@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy
 import pytest
 
 from fox_hpc import ClientApp, FLModel, FoxClientAPI, FoxError, RecipeError, get_client_api
@@ -148,6 +149,118 @@ def test_script_that_forgets_send_is_told(api: FoxClientAPI, script: Any) -> Non
         api.execute(1)
 
 
+def test_named_slots_come_out_by_name_and_the_answer_goes_when_the_next_model_is_asked_for(
+    api: FoxClientAPI, script: Any
+) -> None:
+    def loop(flare: FoxClientAPI) -> None:
+        while flare.is_running():
+            prototypes, model = flare.receive("prototypes"), flare.receive(channel="global_model")
+            flare.send("global_model", model + 1)
+            flare.send("norms", prototypes * 2)
+
+    script(loop)
+
+    answers = [api.execute(global_model=number, prototypes=number * 10) for number in range(2)]
+    assert answers == [{"global_model": 1, "norms": 0}, {"global_model": 2, "norms": 20}]
+
+
+def test_a_slot_that_is_asked_for_again_is_the_next_calls(api: FoxClientAPI, script: Any) -> None:
+    def loop(flare: FoxClientAPI) -> None:
+        while (model := flare.receive("a")) is not None:
+            flare.send("a", model * 2)
+        flare.send("never", flare.receive("a"))
+
+    script(loop)
+
+    assert [api.execute(a=1, b=5), api.execute(a=2, b=5)] == [{"a": 2}, {"a": 4}]
+
+
+@pytest.mark.parametrize("close", ["send()", "send(model)", "the script's end", "the function's end"])
+def test_an_answer_of_slots_goes(api: FoxClientAPI, script: Any, close: str) -> None:
+    def body(flare: FoxClientAPI) -> None:
+        flare.receive()
+        flare.send("personal", flare.receive("personal"))
+        if close == "send()":
+            flare.send()
+            flare.receive()
+        elif close == "send(model)":
+            flare.send("whole")
+            flare.receive()
+
+    if close == "the function's end":
+        api.set_training_func(lambda: body(api))
+    else:
+        script(body)
+
+    whole = {"fl_model": "whole"} if close == "send(model)" else {}
+    assert api.execute("model", personal=3) == {"personal": 3, **whole}
+
+
+def test_a_slot_that_the_call_has_not_is_answered_with_those_that_it_has(api: FoxClientAPI, ask: Any) -> None:
+    ask(api.execute, global_model=1, prototypes=2)
+
+    with pytest.raises(FoxError, match=r"receive\('prototype'\).*right are receive\('global_model'\)"):
+        api.receive("prototype")
+    with pytest.raises(FoxError, match=r"receive\(\): the call has no such slot"):
+        api.receive()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda flare: flare.send("a", 1) or flare.send("a", 2), r"send\('a', …\) was called twice"),
+        (lambda flare: flare.send(1) or flare.send(2), "twice for one model"),
+        (lambda flare: flare.send(), "send a value before"),
+        (lambda flare: flare.send(1, 2), "the name of a slot"),
+        (lambda flare: flare.receive(5), "or timeout=5, is right"),
+        (lambda flare: flare.init(rank=2), "this process is rank 0 of 1"),
+    ],
+    ids=["slot twice", "twice", "nothing", "no name", "timeout", "rank"],
+)
+def test_a_wrong_word_of_the_script_is_answered_with_the_right_one(
+    api: FoxClientAPI, wrong: Callable[[FoxClientAPI], None], words: str
+) -> None:
+    def body() -> None:
+        api.receive()
+        wrong(api)
+
+    api.set_training_func(body)
+
+    with pytest.raises(FoxError, match=words):
+        api.execute(1)
+
+
+def test_execute_with_nothing_is_refused(api: FoxClientAPI) -> None:
+    with pytest.raises(FoxError, match="was given nothing"):
+        api.execute()
+
+
+def test_after_shutdown_the_script_gets_no_model_and_a_call_fails(api: FoxClientAPI, ask: Any) -> None:
+    waiting = ask(api.execute, 1)
+    api.receive()
+    api.shutdown()
+
+    with pytest.raises(FoxError, match=r"has called shutdown\(\)"):
+        waiting.get()
+    assert (api.receive(), api.is_running()) == (None, False)
+
+
+def test_log_makes_points_of_numbers_and_refuses_what_is_none(api: FoxClientAPI, context: Context) -> None:
+    points: list[Any] = []
+    with use(replace(context, track=points.extend)):
+        api.log({"loss": 0.5, "correct": numpy.int64(3)}, step=7)
+        with pytest.raises(RecipeError, match=r"log\(\{'loss': …\}\): list is not one number"):
+            api.log({"loss": [1, 2]})
+
+    assert [(point.tag, point.value, point.step) for point in points] == [("loss", 0.5, 7), ("correct", 3, 7)]
+
+
+def test_system_info_tells_where_this_process_is(api: FoxClientAPI, context: Context) -> None:
+    facts = {"run": "r", "attempt": 2, "job_id": "4711", "host": "n1", "local_rank": 1}
+    with use(replace(context, site_name="site-1", facts=facts)):
+        assert api.system_info() == {"site_name": "site-1", "rank": 0, "world_size": 1, **facts}
+
+
 def test_second_execute_is_refused_while_one_waits(api: FoxClientAPI, ask: Any) -> None:
     first = ask(api.execute, 1)
     model = api.receive()
@@ -248,7 +361,7 @@ def test_other_ranks_keep_step(api: FoxClientAPI, context: Context, ask: Any, al
 
     others = {"receive": ["a", "b"], "both": ["a", "b"], "is_running": ["not asked"] * 2, "neither": []}
     assert seen == {0: ["a", "b"], 1: others[all_ranks]}
-    assert ranks.given == {1: "a", 2: "b", 3: None}
+    assert ranks.given == {1: {"fl_model": "a"}, 2: {"fl_model": "b"}, 3: None}
 
 
 def test_other_ranks_are_released_when_the_script_of_rank_0_ends(api: FoxClientAPI, ask: Any) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fox_hpc.errors import RecipeError
-from fox_hpc.site.launch_line import expand, rank_words, split, step_words
+from fox_hpc.site.launch_line import expand, is_rank_itself, rank_words, split, step_words
 
 JOB = {"SLURM_NNODES": "2", "SLURM_CPUS_PER_TASK": "4"}
 NODE = {"FOX_NNODES": "2", "FOX_NODE_RANK": "1", "MASTER_ADDR": "node1", "MASTER_PORT": "20001"}
@@ -98,6 +98,43 @@ def test_a_python_of_the_user_is_not_given_another():
         "python3",
         "-X",
         "dev",
+        "-m",
+        "fox_hpc.site.worker",
+    ]
+
+
+@pytest.mark.parametrize("backend", ["--rdzv_backend=c10d", "--rdzv-backend c10d"])
+@pytest.mark.parametrize(("node_rank", "host"), [("0", "true"), ("1", "false")])
+def test_with_c10d_the_first_node_holds_the_store_and_all_know_where(backend: str, node_rank: str, host: str):
+    node = {**NODE, "FOX_NODE_RANK": node_rank}
+    words = rank_words(["torchrun", *backend.split()], "py", None, node)
+
+    assert "--rdzv-endpoint=node1:20001" in words
+    assert "--rdzv-id=20001" in words
+    assert f"--rdzv-conf=is_host={host}" in words
+    assert not [word for word in words if word.startswith(("--master", "--node-rank"))]
+
+
+def test_with_c10d_an_endpoint_of_the_user_is_left_alone():
+    words = rank_words(["torchrun", "--rdzv_backend=c10d", "--rdzv_endpoint=h:1"], "py", None, NODE)
+
+    assert [word for word in words if "rdzv" in word] == ["--rdzv_backend=c10d", "--rdzv_endpoint=h:1"]
+
+
+def test_torchrun_by_its_module_is_torchrun_and_keeps_its_interpreter():
+    inner = ["/opt/python3", "-m", "torch.distributed.run", "--nproc-per-node=2"]
+
+    assert not is_rank_itself(inner)
+    words = rank_words(inner, "py", None, NODE)
+    assert words[:3] == ["/opt/python3", "-m", "torch.distributed.run"]
+    assert "--rdzv-backend=static" in words
+
+
+def test_any_other_program_runs_the_command_that_follows_its_own_words():
+    assert rank_words(["numactl", "-N0"], "py", None, NODE) == [
+        "numactl",
+        "-N0",
+        "py",
         "-m",
         "fox_hpc.site.worker",
     ]
