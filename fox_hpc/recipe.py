@@ -18,7 +18,7 @@ from .api.module_wrapper import ModuleWrapper
 from .errors import RecipeError
 from .hpc.resources import HpcConfig
 from .spec import SiteSpec
-from .tracking.receiver import TRACKING_TYPES
+from .tracking.receiver import Receiver, checked_tracking_type
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -45,7 +45,8 @@ class FoxRecipe:
         run_cmd: e.g. `torchrun --nproc_per_node=4`; goes with `inprocess=False`.
         training_module: the script's dotted name, for a FoxClientAPI without a training function.
         hpc_config: what each site's job asks its scheduler for; the keys are those of HpcConfig.
-        tracking_type: "tensorboard", or None for no files.
+        tracking_type: "tensorboard", "mlflow", "wandb", a receiver of your own, or a list of these; None for
+            no files.
         sites: overrides of single sites, `{"site-1": {"run_cmd": …, "hpc_config": {…}}}`.
 
     Raises:
@@ -63,7 +64,7 @@ class FoxRecipe:
         run_cmd: str | None = None,
         training_module: str | None = None,
         hpc_config: Mapping[str, Any] | None = None,
-        tracking_type: str | None = None,
+        tracking_type: str | Receiver | Sequence[str | Receiver] | None = None,
         sites: Mapping[str, Mapping[str, Any]] | None = None,
         **unknown: Any,
     ) -> None:
@@ -78,7 +79,8 @@ class FoxRecipe:
         self.hpc_config = HpcConfig.from_mapping({} if hpc_config is None else hpc_config)
         # A key that is spelled out wins over a cluster's profile, be its value the default or not.
         self.hpc_said = dict(hpc_config or {})
-        self.tracking_type = _checked_tracking_type(tracking_type)
+        checked_tracking_type(tracking_type)
+        self.tracking_type = tracking_type
         self.sites = self._checked_sites({} if sites is None else sites)
         if not inprocess and self.run_cmd is None:
             raise RecipeError("inprocess=False needs run_cmd, e.g. run_cmd='torchrun --nproc_per_node=2'")
@@ -224,13 +226,6 @@ def _checked_type(argument: str, value: object, kind: type[T], right: str) -> T:
     if not isinstance(value, kind):
         raise RecipeError(f"{argument}={value!r}: {right} is right")
     return value
-
-
-def _checked_tracking_type(kind: str | None) -> str | None:
-    if kind is not None and kind not in TRACKING_TYPES:
-        right = ", ".join(map(repr, TRACKING_TYPES))
-        raise RecipeError(f"tracking_type={kind!r}: {right} or None is right")
-    return kind
 
 
 def _find_module(name: str) -> Path | None:

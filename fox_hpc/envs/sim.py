@@ -18,6 +18,7 @@ from ..recipe import FoxRecipe
 from ..record import RunRecord
 from ..server.controller import FoxController
 from ..site.script import run_script
+from ..tracking.inprocess_writer import InProcessWriter
 from ..tracking.receiver import make_receivers
 from ..tracking.writer import flush_all
 from .base import ExecEnv, RecordWriter, Run, make_run_folder
@@ -107,7 +108,7 @@ def _add_site(
         min_clients=server.min_clients,
         workspace=_site_folder(server.workspace, site),
         is_aborted=backend.aborted.is_set,
-        track=partial(controller.track, site),
+        track=InProcessWriter(site, controller.track).write,
     )
     begin: Callable[[], None] = partial(app.run_init, context)
     end: Callable[[], None] = partial(app.run_final, context)

@@ -23,9 +23,11 @@ from ..api.backend import Backend
 from ..api.context import Context
 from ..call import Call, Pending
 from ..errors import CallError, RunCancelled, RunError
-from ..metric import Point
 from ..record import RUN_ENDED, RunRecord, SiteRecord
-from ..tracking.receiver import History, Receiver
+from ..tracking.inprocess_writer import InProcessWriter
+from ..tracking.receiver import Receiver
+from ..tracking.tracked_run import TrackedRun
+from ..tracking.tracking_receiver import TrackingReceiver
 from ..tracking.writer import flush_all
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ class FoxController:
         record: what is known of the run; this class alone changes it, under a lock.
         sites: the names of the sites, in order.
         min_clients: how many sites must answer a group call, unless it says otherwise.
-        receivers: where tracked points go, besides the history.
+        receivers: where tracked entries go, besides the history.
         open: starts the sites; called first on the algorithm's thread.
         close: ends them; called last, whatever happened. `aborted` tells whether the run was cancelled.
         abort: makes every open call fail at once; called by `cancel`.
@@ -66,9 +68,9 @@ class FoxController:
         on_change: Callable[[RunRecord], None] | None = None,
     ) -> None:
         self.app, self.backend, self.sites, self.min_clients = app, backend, sites, min_clients
-        self.history = History()
         self.failures: dict[str, CallError] = {}
-        self._receivers = [self.history, *receivers]
+        tracked = TrackedRun(record.run, record.job_name, Path(record.folder))
+        self.tracking = TrackingReceiver(receivers, tracked, self.notice)
         self._open, self._close, self._abort, self._on_change = open, close, abort, on_change
         self._lock = threading.RLock()
         self._aborted, self._failed = threading.Event(), threading.Event()
@@ -155,13 +157,14 @@ class FoxController:
                 self._record.notices.append(sentence)
                 self._changed()
 
-    def track(self, site: str, points: Sequence[Point]) -> None:
-        """Hand a site's points to every receiver; a receiver that fails stops no training."""
-        for receiver in self._receivers:
-            try:
-                receiver.receive(site, points)
-            except Exception:
-                log.exception("%r could not take %d points of %s", receiver, len(points), site)
+    def track(self, site: str, data: bytes) -> None:
+        """Take packed entries of a site; a receiver that fails stops no training."""
+        self.tracking.take(site, data)
+
+    def note_dropped(self, site: str, attempt: int, total: int) -> None:
+        """An attempt of a site has dropped so many tracked entries so far."""
+        if self.tracking.note_dropped(site, attempt, total):
+            self.change(dropped=self.tracking.dropped)
 
     def context(self) -> Context:
         """Make the context that the server's functions run in."""
@@ -173,7 +176,7 @@ class FoxController:
             workspace=Path(self._record.folder),
             caller="",
             is_aborted=lambda: self._aborted.is_set() or self._failed.is_set(),
-            track=lambda points: self.track("server", points),
+            track=InProcessWriter("server", self.track).write,
             on_round=self._on_round,
             on_failures=self._on_failures,
         )
@@ -210,14 +213,14 @@ class FoxController:
 
     def _end(self) -> None:
         state = "CANCELLED" if self.aborted else "FAILED" if self._error is not None else "DONE"
-        for receiver in self._receivers:
-            try:
-                receiver.close()
-            except Exception:
-                log.exception("%r could not be closed", receiver)
+        self.tracking.close(hurry=self._aborted.is_set)
         error = "" if self._error is None else f"{type(self._error).__name__}: {self._error}"
         self.change(
-            state=state, ended=time.time(), error=error, result=plain(self._result) if not error else None
+            state=state,
+            ended=time.time(),
+            error=error,
+            result=plain(self._result) if not error else None,
+            unwritten=self.tracking.unwritten,
         )
         self._ended.set()
         if state == "FAILED":

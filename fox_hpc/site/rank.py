@@ -7,9 +7,10 @@ import queue
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 
@@ -20,9 +21,10 @@ from ..api.client_api import FoxClientAPI
 from ..api.context import Context
 from ..call import Call, Fault, Reply
 from ..environment import RankEnv, WorkerEnv
-from ..metric import Point
+from ..metric import read_batch
 from ..spec import load_spec
-from ..wire import codec
+from ..tracking.metrics_relay import MetricsRelay
+from ..tracking.writer import flush_all
 from ..wire.blob_folder import blob_folder
 from ..wire.cell import Incoming
 from ..wire.keys import load_keys
@@ -30,7 +32,10 @@ from ..wire.zmq_link import ZmqIo
 from .exit_codes import EXIT_RANKS
 from .patience import Patience
 from .ranks import FINAL, INIT, LEAVE, OnlyRankZero, RankFollower, RankLead
-from .uplink import Uplink, pack_points, wait_until
+from .uplink import Uplink, wait_until
+
+#: How long a job that ends after a failure waits for what it has logged to arrive.
+LAST_WORDS_S = 1.0
 
 
 class Rank:
@@ -48,6 +53,7 @@ class Rank:
         self.up: Uplink | None = None
         self.lead: RankLead | None = None
         self.follower: RankFollower | None = None
+        self.metrics: MetricsRelay | None = None
 
     def __repr__(self) -> str:
         which = f"{self.worker.site_name} rank {self.ranks.rank} of {self.ranks.world_size}"
@@ -61,13 +67,14 @@ class Rank:
             folder = blob_folder(self.spec.blob_location)
             self.up = Uplink(self.io, self.worker, keys, self.spec.lease_s, folder=folder)
             if world > 1:
+                self.metrics = MetricsRelay(self.up.tracking)
                 self.lead = RankLead(
                     self.io,
                     keys,
                     site,
                     world,
                     self.folder,
-                    on_log=lambda frames: self.uplink().track_frames(codec.decode(frames)),
+                    on_log=self._relay_metrics,
                     on_failed=self.give_up,
                 )
                 self.lead.gather()
@@ -82,6 +89,8 @@ class Rank:
         share = self.lead or self.follower
         if api is not None and share is not None and api.training_func is None:
             api.share_with(share)
+        here = self.up or self.follower
+        assert here is not None, "connect() has made one of them"
         backend: Backend = self.up.cell if self.up is not None else OnlyRankZero()
         return Context(
             site_name=self.worker.site_name,
@@ -90,15 +99,13 @@ class Rank:
             min_clients=self.spec.min_clients,
             workspace=self.folder,
             time_left=self.patience.left,
-            track=self._track,
+            track=here.tracking.write,
             client_api=api,
         )
 
-    def _track(self, points: Sequence[Point]) -> None:
-        if self.up is not None:
-            self.up.track(points)
-        elif self.follower is not None:
-            self.follower.log(pack_points(points))
+    def _relay_metrics(self, rank: str, seq: int, frames: list[Any]) -> None:
+        assert self.metrics is not None, "only rank 0 of several has one"
+        self.metrics.take(rank, seq, read_batch(frames))
 
     def next_call(self, up: Uplink) -> Incoming | None:
         """Wait for the next call; None when the run is over, or this job's time."""
@@ -159,6 +166,9 @@ class Rank:
         for incoming in up.cell.running():
             up.cell.reply(incoming, Reply(fault=fault))
         up.flush()
+        # What was logged before the failure often tells why; but the job must end soon.
+        flush_all()
+        up.tracking.close(LAST_WORDS_S)
         os._exit(EXIT_RANKS)
 
     def leave_if_one_is_lost(self) -> None:
@@ -168,10 +178,11 @@ class Rank:
             os._exit(EXIT_RANKS)
 
     def part(self, up: Uplink) -> None:
-        """Leave, once every answer has arrived and the other ranks are done."""
+        """Leave, once the other ranks are done, and every answer and all that was logged has arrived."""
         up.flush()
         if self.lead is not None:
             self.lead.part()
+        up.tracking.close()
 
     def uplink(self) -> Uplink:
         """Give the link upwards, which only rank 0 has."""

@@ -21,7 +21,9 @@ import msgspec
 from ..call import Call, Fault, Pending, Reply
 from ..errors import FoxError, LinkClosed
 from ..hpc.probe import candidate_hosts
+from ..metric import Batch, write_batch
 from ..spec import write_atomically
+from ..tracking.subprocess_writer import SubprocessWriter
 from ..wire import channel, codec, envelope
 from ..wire.call_codec import write_reply
 from ..wire.cell import Cell, Incoming, worker_cell
@@ -71,7 +73,7 @@ class RankLead:
     """Rank 0's side.
 
     Args:
-        on_log: takes the frames of a metrics message of another rank.
+        on_log: takes (rank, number, frames) of a batch of another rank's tracked entries.
         on_failed: takes the fault that ended the script of another rank.
     """
 
@@ -85,7 +87,7 @@ class RankLead:
         world_size: int,
         folder: Path,
         *,
-        on_log: Callable[[list[Any]], None],
+        on_log: Callable[[str, int, list[Any]], None],
         on_failed: Callable[[Fault], None],
     ) -> None:
         self.world_size, self._site = world_size, site
@@ -142,7 +144,10 @@ class RankLead:
         elif head.kind == "shutdown":
             self._left.add(peer)
         elif head.kind == "log":
-            self._on_log(frames[1:])
+            self._on_log(peer.rsplit(".", 1)[1], int(head.id), frames[1:])
+            origin = worker_cell(self._site)
+            ack = envelope.seal("ack", channel.METRICS, id=head.id, origin=origin, target=peer)
+            self._link.send(peer, [ack])
         else:
             self._cell.deliver(head, frames[1:])
             self._answer_questions()
@@ -224,11 +229,13 @@ class RankFollower:
         url = first_reachable(meeting.urls, keys, keys.public, timeout_s=60.0)
         self._link = io.dial(url, self.name, self, keys, keys.public)
         self.cell = Cell(self.name, self._link.send, io.call_later, reachable=[site])
+        self.tracking = SubprocessWriter(self._track)
         self._send("join", channel.WORKER, None)
 
-    def log(self, rows: Any) -> None:
-        """Hand points of metrics to rank 0."""
-        self._send("log", channel.METRICS, rows)
+    def _track(self, seq: int, batch: Batch) -> None:
+        target = worker_cell(self._site)
+        head = envelope.seal("log", channel.METRICS, id=str(seq), origin=self.name, target=target)
+        self._link.send("", [head, write_batch(batch)])
 
     def failed(self, fault: Fault) -> None:
         """Tell rank 0 how this rank's script ended, and wait for rank 0 to end the job."""
@@ -237,7 +244,8 @@ class RankFollower:
             pending.future.exception(PART_S)
 
     def leave(self) -> None:
-        """Tell rank 0 that it need not wait for this rank any more."""
+        """Tell rank 0, once it has what was logged here, that it need not wait for this rank any more."""
+        self.tracking.close()
         self._leaving = True
         self._send("shutdown", channel.WORKER, None)
 
@@ -251,6 +259,8 @@ class RankFollower:
         if head.channel == channel.WORKER and head.kind == "cancel":
             # Rank 0 still waits until this rank has come out: its answer must not be dropped.
             self.given_up.add(head.id)
+        elif head.channel == channel.METRICS:
+            self.tracking.acknowledged(int(head.id))
         else:
             self.cell.deliver(head, frames[1:])
 

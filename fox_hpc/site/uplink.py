@@ -6,12 +6,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..environment import WorkerEnv
-from ..metric import Point
+from ..metric import Batch, write_batch
+from ..tracking.subprocess_writer import SubprocessWriter
 from ..wire import channel, codec, envelope
 from ..wire.blob_folder import BlobFolder
 from ..wire.cell import Cell, worker_cell
@@ -60,6 +61,7 @@ class Uplink:
             reachable=["server"],
             parcels=self._parcels,
         )
+        self.tracking = SubprocessWriter(self._track)
 
     def ready(self, world_size: int) -> None:
         """Ask for the lease, once now and whenever the link comes back."""
@@ -69,13 +71,11 @@ class Uplink:
             self._ready = self._frames("ready", channel.WORKER, value, id=self._offer.id.hex())
             self.link.send("", self._ready)
 
-    def track(self, points: Sequence[Point]) -> None:
-        """Send points of metrics."""
-        self.track_frames(pack_points(points))
-
-    def track_frames(self, rows: Any) -> None:
-        """Send points that are packed already."""
-        self.link.send("", self._frames("log", channel.METRICS, rows))
+    def _track(self, seq: int, batch: Batch) -> None:
+        head = envelope.seal(
+            "log", channel.METRICS, id=str(seq), origin=self.name, target="server", attempt=self._attempt
+        )
+        self.link.send("", [head, write_batch(batch)])
 
     def _frames(self, kind: str, lane: str, value: Any, *, id: str = "") -> list[Any]:
         head = envelope.seal(kind, lane, id=id, origin=self.name, target="server", attempt=self._attempt)
@@ -84,7 +84,9 @@ class Uplink:
     def received(self, link: Link, peer: str, frames: list[Any]) -> None:
         """See Handler."""
         head = envelope.read(frames[0])
-        if head.kind == "shutdown":
+        if head.channel == channel.METRICS:
+            self.tracking.acknowledged(int(head.id))
+        elif head.kind == "shutdown":
             self.over.set()
             self.cell.stop()
         elif head.kind == "data":
@@ -115,6 +117,7 @@ class Uplink:
         """The way to the server was broken and is whole again: send once more what it may have lost."""
         self.cell.open("server")
         self.cell.resend_kept()
+        self.tracking.send_again()
 
     def _lease_over(self) -> None:
         print(f"fox-hpc: no relay for {self._lease_s:g} s: this job ends itself", file=sys.stderr)  # noqa: T201
@@ -143,13 +146,3 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-def pack_points(points: Sequence[Point]) -> list[Any]:
-    """Turn points into what can travel."""
-    return [[point.tag, point.value, point.step, point.wall_time] for point in points]
-
-
-def unpack_points(rows: Any) -> list[Point]:
-    """Undo `pack_points`."""
-    return [Point(*row) for row in rows]

@@ -6,36 +6,16 @@ import math
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
+from sites import Sink, at_site
 
-from fox_hpc.api.backend import Backend
-from fox_hpc.api.context import Context, use
+from fox_hpc.api.context import use
 from fox_hpc.errors import FoxError, RecipeError
 from fox_hpc.metric import Point
 from fox_hpc.tracking import SummaryWriter, flush_all
-
-
-class Sink:
-    """Takes points, and remembers in which batches they came."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[Point]] = []
-
-    def __call__(self, points: Sequence[Point]) -> None:
-        self.batches.append(list(points))
-
-    @property
-    def values(self) -> list[float]:
-        return [point.value for batch in self.batches for point in batch]
-
-
-def at_site(track: Callable[[Sequence[Point]], None] | None, site: str = "site-1") -> Context:
-    return Context(site, (site,), cast(Backend, None), 1, Path(), track=track)
 
 
 def test_a_point_has_all_that_was_given() -> None:
@@ -115,6 +95,22 @@ def test_an_old_point_leaves_with_the_next_one() -> None:
     assert sink.values == [1]
 
 
+def test_an_old_point_leaves_when_its_code_logs_no_more() -> None:
+    arrived = threading.Event()
+    with use(at_site(lambda _: arrived.set())):
+        SummaryWriter(flush_secs=0.1).add_scalar("x", 1)
+
+        assert arrived.wait(30)
+
+
+def test_what_is_more_than_a_number_leaves_at_once() -> None:
+    sink = Sink()
+    with use(at_site(sink)):
+        SummaryWriter(flush_secs=3600).add_text("note", "hello", 1)
+
+    assert len(sink.batches) == 1
+
+
 def test_flush_all_sends_what_a_forgotten_writer_holds() -> None:
     sink = Sink()
     with use(at_site(sink)):
@@ -168,7 +164,8 @@ def test_points_are_dropped_with_one_notice_when_nothing_tracks(caplog: pytest.L
 def test_a_writer_loads_no_heavy_package() -> None:
     ask = (
         "import sys, fox_hpc.tracking; "
-        "print([name for name in ('torch', 'numpy', 'tensorboard') if name in sys.modules])"
+        "heavy = ('torch', 'numpy', 'tensorboard', 'mlflow', 'wandb'); "
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=60, check=True)
 
