@@ -15,7 +15,7 @@ from sites import Sink, at_site
 from fox_hpc.api.context import use
 from fox_hpc.errors import FoxError, RecipeError
 from fox_hpc.metric import Point
-from fox_hpc.tracking import SummaryWriter, flush_all
+from fox_hpc.tracking import Histogram, Image, SummaryWriter, WandbWriter, flush_all
 
 
 def test_a_point_has_all_that_was_given() -> None:
@@ -56,6 +56,20 @@ def test_a_torch_value_becomes_a_float() -> None:
 
     assert sink.values == [2.0, 1.0]
     assert sink.batches[0][0].step == 7
+
+
+def test_torch_values_become_a_histogram_and_a_picture() -> None:
+    torch = pytest.importorskip("torch")
+    sink, wandb = Sink(), WandbWriter()
+    with use(at_site(sink)), SummaryWriter() as writer, wandb.init() as run:
+        writer.add_histogram("w", torch.nn.Parameter(torch.arange(4, dtype=torch.bfloat16)))
+        run.log({"p": wandb.Image(torch.zeros(3, 4, 5))})
+
+    histogram, picture = sink.entries
+    assert isinstance(histogram, Histogram)
+    assert (histogram.count, histogram.high) == (4, 3.0)
+    assert isinstance(picture, Image)
+    assert (picture.width, picture.height, picture.channels) == (5, 4, 3)
 
 
 @pytest.mark.parametrize("value", ["0.5", None, [1.0], np.zeros(3), {"a": 1}])
