@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from logged import all_kinds
+from logging_sites import recipe
 
+from fox_hpc import SimEnv
 from fox_hpc.errors import MissingExtra, RunError
 from fox_hpc.metric import Entry, Fact, Point
 from fox_hpc.tracking import MLflowReceiver, TrackedRun
@@ -93,19 +95,26 @@ def test_everything_else_is_an_artifact(store: tuple[Path, Any]):
     assert {one.path for one in client.list_artifacts(run_id)} == {"notes", "texts", "images", "histograms"}
 
 
-def test_the_environment_names_another_store(
+def test_a_run_with_every_receiver_writes_to_each_and_to_the_store_that_the_environment_names(
     store: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    pytest.importorskip("wandb")
     folder, client = store
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "chosen")
-    receiver = MLflowReceiver()
-    receiver.open(TrackedRun("run-1", "job", tmp_path))
-    receiver.receive("site-1", [Point("loss", 1.0, 0, 1.0)])
-    receiver.close()
+    made = recipe(["tensorboard", "mlflow", "wandb"], "use_all")
+    run = made.execute(SimEnv(2, tmp_path))
+    run.result(100)
 
-    assert run_of(client, "chosen", "site-1").data.metrics == {"loss": 1.0}
-    assert list(tmp_path.iterdir()) == []
+    record = run.record()
+    assert (record.dropped, record.unwritten, record.notices) == ({}, {}, [])
+    for site in ("site-1", "site-2"):
+        data = run_of(client, "chosen", site).data
+        assert data.metrics == {"tb/loss": 0.5, "ml/loss": 0.25, "wb/loss": 0.125}
+        assert data.params == {"lr": "0.1", "layers": "3"}
+        assert list((run.workspace / "tensorboard" / site).glob("events.*"))
+        assert list((run.workspace / "wandb").glob(f"offline-run-*-{site}/*.wandb"))
+    assert not (run.workspace / "mlflow").exists()
 
 
 def test_a_missing_mlflow_names_the_extra(monkeypatch: pytest.MonkeyPatch):
