@@ -30,8 +30,9 @@ from ..wire.cell import Incoming
 from ..wire.keys import load_keys
 from ..wire.zmq_link import ZmqIo
 from .exit_codes import EXIT_RANKS
+from .only_rank_zero import OnlyRankZero
 from .patience import Patience
-from .ranks import FINAL, INIT, LEAVE, OnlyRankZero, RankFollower, RankLead
+from .ranks import FINAL, INIT, LEAVE, RankFollower, RankLead
 from .uplink import Uplink, wait_until
 
 #: How long a job that ends after a failure waits for what it has logged to arrive.

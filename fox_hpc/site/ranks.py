@@ -12,7 +12,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -292,16 +292,3 @@ def _wait_for(path: Path, world_size: int) -> Meeting:
         except (OSError, msgspec.MsgspecError):
             time.sleep(0.05)
     raise LinkClosed(f"rank 0 has not written {path} within {GATHER_S:g} s: is that disk seen by every node?")
-
-
-class OnlyRankZero:
-    """The backend of ranks that have no link upwards."""
-
-    secure = True
-
-    def start(self, call: Call, targets: Sequence[str]) -> list[Pending]:
-        """Refuse: a FoxError says who may call."""
-        raise FoxError(f"{call.func}() can be called from rank 0 only, which is the one that has a link")
-
-    def cancel(self, pending: Sequence[Pending]) -> None:
-        """There is nothing to cancel."""

@@ -42,7 +42,8 @@ class MLflowReceiver:
 
     Args:
         tracking_uri: a server's or a database's address; default: MLFLOW_TRACKING_URI, else a SQLite file
-            `mlflow/mlflow.db` in the run folder, with the artifacts beside it.
+            `mlflow/mlflow.db` in the run folder. With a database, the artifacts of an experiment that is
+            new lie in `mlflow/artifacts` of the run folder.
         experiment: default: MLFLOW_EXPERIMENT_NAME, else the job's name. A site's own set_experiment() wins.
 
     Raises:
@@ -67,10 +68,13 @@ class MLflowReceiver:
         """See Receiver."""
         environ = TrackingEnv.read(process_environ())
         uri = self.tracking_uri or environ.mlflow_uri
+        folder = run.folder / "mlflow"
         if not uri:
-            folder = run.folder / "mlflow"
             folder.mkdir(parents=True, exist_ok=True)
-            uri, self._artifacts = f"sqlite:///{folder / 'mlflow.db'}", (folder / "artifacts").as_uri()
+            uri = f"sqlite:///{folder / 'mlflow.db'}"
+        if not uri.startswith(("http:", "https:", "databricks")):
+            # A database keeps no files; MLflow would put them below the current directory.
+            self._artifacts = (folder / "artifacts").as_uri()
         self.tracking_uri = uri
         self.experiment = self.experiment or environ.mlflow_experiment or run.job_name
         try:

@@ -38,7 +38,7 @@ class TensorBoardWriter(AutoWriter):
         log_dir: Any = None,
         comment: str = "",
         purge_step: int | None = None,
-        max_queue: int = 100,
+        max_queue: int = 1000,
         flush_secs: float = 1.0,
         filename_suffix: str = "",
     ) -> None:

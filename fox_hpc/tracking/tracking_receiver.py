@@ -26,7 +26,7 @@ ENTRIES_AT_ONCE = 10_000
 #: At the end of a run a receiver may take so long for what waits …
 DRAIN_S = 300.0
 #: … and so long without getting on; a run that was cancelled waits so long in all.
-IDLE_S, HURRY_S = 60.0, 5.0
+IDLE_S, HURRY_S = 120.0, 5.0
 #: How often the end looks at whether the run was cancelled meanwhile.
 _LOOK_S = 0.5
 

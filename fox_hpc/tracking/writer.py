@@ -66,7 +66,7 @@ class AutoWriter(BaseWriter):
     dropped, with one logged notice; outside a run, logging raises a FoxError.
     """
 
-    def __init__(self, *, max_queue: int = 100, flush_secs: float = 1.0) -> None:
+    def __init__(self, *, max_queue: int = 1000, flush_secs: float = 1.0) -> None:
         if max_queue < 1:
             raise RecipeError(f"max_queue={max_queue!r}: a positive number of points is right")
         self._max_queue, self._flush_secs = max_queue, flush_secs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fox_hpc import FoxRecipe, fox
@@ -58,6 +59,16 @@ class Client:
         for step in range(count):
             writer.add_scalar(f"rank{rank}/step", step, step)
         return time.perf_counter() - began
+
+    @fox.collab
+    def log_until(self, stop: str) -> int:
+        """Log 0, 1, 2 … until a file is there, and give how many there were."""
+        writer, step = SummaryWriter(max_queue=5, flush_secs=3600), 0
+        while not Path(stop).exists():
+            writer.add_scalar("step", step, step)
+            step += 1
+            time.sleep(0.005)
+        return step
 
     @fox.collab
     def use_all(self) -> None:

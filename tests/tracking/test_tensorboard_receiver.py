@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -102,26 +105,50 @@ def page(logdir: Path) -> Iterator[str]:
             server.terminate()
 
 
+#: The colours that TensorBoard gives to its first two runs.
+COLOURS = {"site-1": (0x42, 0x50, 0x66), "site-2": (0x12, 0xB5, 0xCB)}
+
+
+def take_picture(page: str, shot: Path, profile: Path) -> None:
+    """Let Chromium open the page and draw it as it is 20 s later, by the page's own clock."""
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    options += [f"--user-data-dir={profile}", "--window-size=1400,900", "--virtual-time-budget=20000"]
+    command = ["chromium", *options, f"--screenshot={shot}", f"{page}#timeseries"]
+    with (
+        (shot.parent / "chromium.log").open("ab") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True) as chromium,
+    ):
+        try:
+            # With that clock a headless Chromium stands still now and then; the caller tries again.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                chromium.wait(60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(chromium.pid, signal.SIGKILL)
+
+
+def sites_with_curves(shot: Path) -> set[str]:
+    """Find which sites have a line, or any mark, right of the list of runs."""
+    from PIL import Image
+
+    if not shot.exists():
+        return set()
+    charts = Image.open(shot).convert("RGB").crop((300, 620, 1130, 900))
+    counts = {colour: count for count, colour in charts.getcolors(2**24) or ()}
+    return {site for site, colour in COLOURS.items() if counts.get(colour, 0) > 100}
+
+
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium, which is not installed here")
 def test_the_page_shows_the_curves_of_every_site(page: str, tmp_path: Path):
+    pytest.importorskip("PIL.Image")
     while b"site-2" not in urlopen(f"{page}data/runs", timeout=60).read():
         pass
     shot = tmp_path / "tensorboard.png"
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    options += [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,900"]
-    address = f"{page}#timeseries"
-    common = ["chromium", *options, "--virtual-time-budget=20000"]
-    dom = subprocess.run(
-        [*common, "--dump-dom", f"--screenshot={shot}", address],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=True,
-    ).stdout
+    for attempt in range(4):
+        take_picture(page, shot, tmp_path / f"profile-{attempt}")
+        if sites_with_curves(shot) == set(COLOURS):
+            break
 
-    assert shot.stat().st_size > 10_000
-    for words in ("train/loss", "site-1", "site-2", "digit", "weights"):
-        assert words in dom, words
-    # Each curve is a path of its chart.
-    assert dom.count("<path") > 2
+    assert sites_with_curves(shot) == {"site-1", "site-2"}

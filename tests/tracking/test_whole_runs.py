@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 from logging_sites import FOUR_RANKS, RANKS, Own, recipe
 
@@ -34,6 +36,34 @@ def test_a_hundred_thousand_numbers_of_four_ranks_arrive_whole_and_in_order(tmp_
         assert [one.step for one in points] == list(range(each))
     assert (run.record().dropped, run.record().unwritten) == ({}, {})
     assert (own.run and own.run.folder, own.closed) == (run.workspace, True)
+
+
+def relay() -> psutil.Process:
+    found = psutil.Process().children(recursive=True)
+    [one] = [each for each in found if "fox_hpc.site.relay" in each.cmdline() and each.is_running()]
+    return one
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for did not come"
+        time.sleep(0.02)
+
+
+def test_what_is_logged_while_the_relay_is_dead_arrives_once_and_in_order(tmp_path: Path):
+    own, stop = Own(), tmp_path / "stop"
+    run = recipe(own, "log_until", str(stop)).execute(HpcEnv(1, "fake-slurm", tmp_path))
+    wait_for(lambda: run.scalars())
+    relay().kill()
+    wait_for(lambda: "killed by signal 9" in " ".join(run.record().notices))
+    seen = len(own.got["site-1"])
+    wait_for(lambda: len(own.got["site-1"]) > seen + 100)
+    stop.touch()
+    [count] = run.result(60)
+
+    assert [one.step for one in own.got["site-1"] if isinstance(one, Point)] == list(range(count))
+    assert run.record().dropped == {}
 
 
 @pytest.mark.parametrize("env", [SimEnv, PocEnv])
