@@ -112,6 +112,8 @@ COLOURS = {"site-1": (0x42, 0x50, 0x66), "site-2": (0x12, 0xB5, 0xCB)}
 def take_picture(page: str, shot: Path, profile: Path) -> None:
     """Let Chromium open the page and draw it as it is 20 s later, by the page's own clock."""
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    # Without WebGL the page draws its curves itself, and not in a worker that its clock does not wait for.
+    options += ["--disable-3d-apis"]
     options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
     options += [f"--user-data-dir={profile}", "--window-size=1400,900", "--virtual-time-budget=20000"]
     command = ["chromium", *options, f"--screenshot={shot}", f"{page}#timeseries"]
