@@ -68,7 +68,18 @@ if TYPE_CHECKING:
     from .site.relay import FoxExecutor
     from .site.state_dict import broadcast_state_dict, gather_state_dict
     from .site.worker import FoxWorker
-    from .tracking.writer import SummaryWriter
+    from .tracking.inprocess_writer import InProcessWriter
+    from .tracking.metrics_relay import MetricsRelay
+    from .tracking.mlflow_receiver import MLflowReceiver
+    from .tracking.mlflow_writer import MLflowWriter, mlflow
+    from .tracking.receiver import Receiver
+    from .tracking.subprocess_writer import SubprocessWriter
+    from .tracking.tensorboard_receiver import TensorBoardReceiver
+    from .tracking.tensorboard_writer import SummaryWriter, TensorBoardWriter
+    from .tracking.tracking_receiver import TrackingReceiver
+    from .tracking.wandb_receiver import WandBReceiver
+    from .tracking.wandb_writer import WandbWriter, wandb
+    from .tracking.writer import AutoWriter, BaseWriter
     from .wire.codec import register
 
 __version__ = "0.1.0"
@@ -132,7 +143,30 @@ _HOMES = {
     "site.relay": ("FoxExecutor",),
     "site.state_dict": ("broadcast_state_dict", "gather_state_dict"),
     "site.worker": ("FoxWorker",),
-    "tracking.writer": ("SummaryWriter",),
+    "tracking.inprocess_writer": ("InProcessWriter",),
+    "tracking.metrics_relay": ("MetricsRelay",),
+    "tracking.mlflow_receiver": ("MLflowReceiver",),
+    "tracking.mlflow_writer": (
+        "MLflowWriter",
+        "mlflow",
+    ),
+    "tracking.receiver": ("Receiver",),
+    "tracking.subprocess_writer": ("SubprocessWriter",),
+    "tracking.tensorboard_receiver": ("TensorBoardReceiver",),
+    "tracking.tensorboard_writer": (
+        "SummaryWriter",
+        "TensorBoardWriter",
+    ),
+    "tracking.tracking_receiver": ("TrackingReceiver",),
+    "tracking.wandb_receiver": ("WandBReceiver",),
+    "tracking.wandb_writer": (
+        "WandbWriter",
+        "wandb",
+    ),
+    "tracking.writer": (
+        "AutoWriter",
+        "BaseWriter",
+    ),
     "wire.codec": ("register",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -140,7 +174,9 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "AnswerRenewed",
     "App",
+    "AutoWriter",
     "Backend",
+    "BaseWriter",
     "BlobError",
     "CallCancelled",
     "CallError",
@@ -165,10 +201,14 @@ __all__ = [
     "HpcConfig",
     "HpcEnv",
     "HpcWorkerAdapter",
+    "InProcessWriter",
     "Late",
     "LinkClosed",
     "LsfExecutor",
     "LsfLauncher",
+    "MLflowReceiver",
+    "MLflowWriter",
+    "MetricsRelay",
     "MissingExtra",
     "ModuleWrapper",
     "NoSuchFunction",
@@ -179,6 +219,7 @@ __all__ = [
     "Proxy",
     "ProxyList",
     "RankGroup",
+    "Receiver",
     "RecipeError",
     "RemoteError",
     "Results",
@@ -195,10 +236,16 @@ __all__ = [
     "StreamBroken",
     "SubmitError",
     "SubprocessLauncher",
+    "SubprocessWriter",
     "SummaryWriter",
+    "TensorBoardReceiver",
+    "TensorBoardWriter",
+    "TrackingReceiver",
     "UnreadableOutput",
     "VersionMismatch",
     "WaitCycle",
+    "WandBReceiver",
+    "WandbWriter",
     "WireError",
     "WorkspaceError",
     "broadcast_state_dict",
@@ -206,7 +253,9 @@ __all__ = [
     "gather_state_dict",
     "get_client_api",
     "init_process_group",
+    "mlflow",
     "register",
+    "wandb",
     "weighted_average",
 ]
 

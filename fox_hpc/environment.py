@@ -174,3 +174,25 @@ def scrubbed(environ: Mapping[str, str]) -> dict[str, str]:
 def process_environ() -> dict[str, str]:
     """Copy this process's environment."""
     return dict(os.environ)
+
+
+@dataclass(frozen=True)
+class TrackingEnv:
+    """What the server's environment says of where tracked values go; "" where it says nothing."""
+
+    mlflow_uri: str = ""
+    mlflow_experiment: str = ""
+    wandb_mode: str = ""
+    wandb_project: str = ""
+    wandb_entity: str = ""
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> TrackingEnv:
+        """Read the variables of MLflow and W&B that our receivers go by; others they read themselves."""
+        return cls(
+            mlflow_uri=environ.get("MLFLOW_TRACKING_URI", ""),
+            mlflow_experiment=environ.get("MLFLOW_EXPERIMENT_NAME", ""),
+            wandb_mode=environ.get("WANDB_MODE", ""),
+            wandb_project=environ.get("WANDB_PROJECT", ""),
+            wandb_entity=environ.get("WANDB_ENTITY", ""),
+        )

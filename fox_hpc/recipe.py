@@ -19,7 +19,7 @@ from .errors import RecipeError
 from .hpc.resources import HpcConfig
 from .props import checked_props
 from .spec import SiteSpec
-from .tracking.receiver import TRACKING_TYPES
+from .tracking.receiver import Receiver, checked_tracking_type
 from .wire.codec_classes import register_payload
 
 R_co = TypeVar("R_co", covariant=True)
@@ -47,7 +47,8 @@ class FoxRecipe:
         run_cmd: e.g. `torchrun --nproc_per_node=4`; goes with `inprocess=False`.
         training_module: the script's dotted name, for a FoxClientAPI without a training function.
         hpc_config: what each site's job asks its scheduler for; the keys are those of HpcConfig.
-        tracking_type: "tensorboard", or None for no files.
+        tracking_type: "tensorboard", "mlflow", "wandb", a receiver of your own, or a list of these; None for
+            no files.
         client_objects, server_objects: sub-objects, `{"eval": Evaluator()}`: `fox.clients.eval.score(w)`.
         props: named values that `fox.prop(name)` reads, on the server and at sites.
         site_filters, server_filters: what values pass that come to a site, or the server, or leave it.
@@ -68,7 +69,7 @@ class FoxRecipe:
         run_cmd: str | None = None,
         training_module: str | None = None,
         hpc_config: Mapping[str, Any] | None = None,
-        tracking_type: str | None = None,
+        tracking_type: str | Receiver | Sequence[str | Receiver] | None = None,
         client_objects: Mapping[str, object] | None = None,
         server_objects: Mapping[str, object] | None = None,
         props: Mapping[str, Any] | None = None,
@@ -93,7 +94,8 @@ class FoxRecipe:
         self.hpc_config = HpcConfig.from_mapping({} if hpc_config is None else hpc_config)
         # A key that is spelled out wins over a cluster's profile, be its value the default or not.
         self.hpc_said = dict(hpc_config or {})
-        self.tracking_type = _checked_tracking_type(tracking_type)
+        checked_tracking_type(tracking_type)
+        self.tracking_type = tracking_type
         self.sites = self._checked_sites({} if sites is None else sites)
         if not inprocess and self.run_cmd is None:
             raise RecipeError("inprocess=False needs run_cmd, e.g. run_cmd='torchrun --nproc_per_node=2'")
@@ -261,10 +263,3 @@ def _checked_type(argument: str, value: object, kind: type[T], right: str) -> T:
     if not isinstance(value, kind):
         raise RecipeError(f"{argument}={value!r}: {right} is right")
     return value
-
-
-def _checked_tracking_type(kind: str | None) -> str | None:
-    if kind is not None and kind not in TRACKING_TYPES:
-        right = ", ".join(map(repr, TRACKING_TYPES))
-        raise RecipeError(f"tracking_type={kind!r}: {right} or None is right")
-    return kind

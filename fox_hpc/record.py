@@ -62,6 +62,8 @@ class RunRecord(msgspec.Struct):
         failures: site → one sentence, from the run's last group call that had any.
         error: why the run failed, one text, "" while it did not.
         notices: sentences for people, e.g. that a fake scheduler is used.
+        dropped: site → how many tracked values were dropped on their way, for want of room or a line.
+        unwritten: receiver → how many tracked values it could not write; known at the run's end.
     """
 
     run: str
@@ -81,6 +83,8 @@ class RunRecord(msgspec.Struct):
     failures: dict[str, str] = {}
     sites: dict[str, SiteRecord] = {}
     notices: list[str] = []
+    dropped: dict[str, int] = {}
+    unwritten: dict[str, int] = {}
 
     def copy(self) -> RunRecord:
         """Return a copy that later changes do not reach."""

@@ -94,7 +94,7 @@ def test_parameters_of_the_seed_are_all_accepted() -> None:
         ({"training_module": "json"}, "training_module='json' would not be used"),
         ({"hpc_config": "gpu"}, "hpc_config='gpu' is a str, and must be a mapping"),
         ({"hpc_config": {"nodes": 2}}, "hpc_config has no key 'nodes'"),
-        ({"tracking_type": "paper"}, "tracking_type='paper': 'tensorboard' or None is right"),
+        ({"tracking_type": "paper"}, "tracking_type='paper': 'tensorboard', 'mlflow', 'wandb', an object"),
         ({"sites": ["site-1"]}, "sites= is a mapping of mappings"),
         (
             {"sites": {"site-1": {"gpus": 1}}},

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from ..errors import CallError, FoxError
-from ..metric import Point
+from ..metric import Entry
 from .backend import Backend
 from .terms import Terms
 
@@ -43,7 +43,7 @@ class Context:
         workspace: a folder for this place's own files.
         caller: who called the function that runs now, "" when nobody did.
         is_aborted: True once the call that runs now, or the run, was given up.
-        track: takes metric points on their way to the server's receivers.
+        track: takes tracked entries on their way to the server's receivers.
         on_round: told of rounds done and of how many there will be.
         on_failures: told of the failures of each group call that had any.
         client_api: what `get_client_api()` gives at this site.
@@ -59,7 +59,7 @@ class Context:
     workspace: Path
     caller: str = ""
     is_aborted: Callable[[], bool] = _never
-    track: Callable[[Sequence[Point]], None] | None = None
+    track: Callable[[Sequence[Entry]], None] | None = None
     on_round: Callable[[int, int | None], None] | None = None
     on_failures: Callable[[dict[str, CallError]], None] | None = None
     client_api: Any = None

@@ -116,11 +116,34 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     if record.state == "DONE":
         # A run that failed ends with the whole error, which names them.
         facts += [("failure", f"{site}: {why}") for site, why in record.failures.items()]
+    facts += tracking_facts(record)
     facts.append(("folder", record.folder))
-    curves = Path(record.folder) / "tensorboard"
-    if curves.is_dir():
-        facts.append(("curves", f"tensorboard --logdir {curves}"))
+    return facts + [("curves", command) for command in _curves(Path(record.folder))]
+
+
+def tracking_facts(record: RunRecord) -> list[tuple[str, str]]:
+    """Say which logged values were lost, and where."""
+    facts = []
+    for site, count in record.dropped.items():
+        were, their = ("was", "its") if count == 1 else ("were", "their")
+        facts.append(("lost", f"{_values(count)} of {site} {were} dropped on {their} way"))
+    for receiver, count in record.unwritten.items():
+        facts.append(("lost", f"{_values(count)} could not be written by {receiver}"))
     return facts
+
+
+def _values(count: int) -> str:
+    return "1 logged value" if count == 1 else f"{count} logged values"
+
+
+def _curves(folder: Path) -> list[str]:
+    """Give the commands that show what receivers have left in the run folder."""
+    found = {
+        "tensorboard": f"tensorboard --logdir {folder / 'tensorboard'}",
+        "mlflow/mlflow.db": f"mlflow ui --backend-store-uri sqlite:///{folder / 'mlflow' / 'mlflow.db'}",
+        "wandb": f"wandb sync {folder / 'wandb' / 'offline-run-*'}",
+    }
+    return [command for name, command in found.items() if (folder / name).exists()]
 
 
 def _result(result: Any) -> list[tuple[str, str]]:

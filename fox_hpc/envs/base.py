@@ -76,7 +76,7 @@ class Run:
 
     def scalars(self) -> list[tuple[str, str, int | None, float]]:
         """Give the tracked values as (site, tag, step, value)."""
-        return self._controller.history.rows()
+        return self._controller.tracking.history.rows()
 
     def __repr__(self) -> str:
         return f"<Run {self.run_id} {self.status}>"

@@ -23,6 +23,7 @@ from ..record import RunRecord
 from ..server.controller import FoxController
 from ..server.waits import Waits, Watched
 from ..site.script import run_script
+from ..tracking.inprocess_writer import InProcessWriter
 from ..tracking.receiver import make_receivers
 from ..tracking.writer import flush_all
 from .base import ExecEnv, RecordWriter, Run, make_run_folder
@@ -117,7 +118,7 @@ def _context(
         min_clients=server.min_clients,
         workspace=_site_folder(server.workspace, site),
         is_aborted=backend.aborted.is_set,
-        track=partial(controller.track, site),
+        track=InProcessWriter(site, controller.track).write,
         terms=terms,
         facts={"run": server.workspace.name, "host": socket.gethostname()},
     )

@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import psutil
 
 from ..api.app import ServerApp
@@ -24,10 +23,13 @@ from ..api.context import Context
 from ..api.terms import Terms
 from ..call import Call, Pending
 from ..errors import CallError, RunCancelled, RunError
-from ..metric import Point
 from ..record import RUN_ENDED, RunRecord, SiteRecord
-from ..tracking.receiver import History, Receiver
+from ..tracking.inprocess_writer import InProcessWriter
+from ..tracking.receiver import Receiver
+from ..tracking.tracked_run import TrackedRun
+from ..tracking.tracking_receiver import TrackingReceiver
 from ..tracking.writer import flush_all
+from .plain import plain
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ class FoxController:
         sites: the names of the sites, in order.
         min_clients: how many sites must answer a group call, unless it says otherwise.
         terms: what the recipe lays down for the server.
-        receivers: where tracked points go, besides the history.
+        receivers: where tracked entries go, besides the history.
         open: starts the sites; called first on the algorithm's thread.
         close: ends them; called last, whatever happened. `aborted` tells whether the run was cancelled.
         abort: makes every open call fail at once; called by `cancel`.
@@ -69,9 +71,9 @@ class FoxController:
         on_change: Callable[[RunRecord], None] | None = None,
     ) -> None:
         self.app, self.backend, self.sites, self.min_clients = app, backend, sites, min_clients
-        self.history = History()
         self.failures: dict[str, CallError] = {}
-        self._receivers = [self.history, *receivers]
+        tracked = TrackedRun(record.run, record.job_name, Path(record.folder))
+        self.tracking = TrackingReceiver(receivers, tracked, self.notice)
         self._open, self._close, self._abort, self._on_change = open, close, abort, on_change
         self._lock, self._terms = threading.RLock(), terms or Terms()
         self._aborted, self._failed = threading.Event(), threading.Event()
@@ -158,13 +160,14 @@ class FoxController:
                 self._record.notices.append(sentence)
                 self._changed()
 
-    def track(self, site: str, points: Sequence[Point]) -> None:
-        """Hand a site's points to every receiver; a receiver that fails stops no training."""
-        for receiver in self._receivers:
-            try:
-                receiver.receive(site, points)
-            except Exception:
-                log.exception("%r could not take %d points of %s", receiver, len(points), site)
+    def track(self, site: str, data: bytes) -> None:
+        """Take packed entries of a site; a receiver that fails stops no training."""
+        self.tracking.take(site, data)
+
+    def note_dropped(self, site: str, attempt: int, total: int) -> None:
+        """An attempt of a site has dropped so many tracked entries so far."""
+        if self.tracking.note_dropped(site, attempt, total):
+            self.change(dropped=self.tracking.dropped)
 
     def context(self) -> Context:
         """Make the context that the server's functions run in."""
@@ -175,7 +178,7 @@ class FoxController:
             min_clients=self.min_clients,
             workspace=Path(self._record.folder),
             is_aborted=lambda: self._aborted.is_set() or self._failed.is_set(),
-            track=lambda points: self.track("server", points),
+            track=InProcessWriter("server", self.track).write,
             on_round=self._on_round,
             on_failures=self._on_failures,
             terms=self._terms,
@@ -213,14 +216,14 @@ class FoxController:
 
     def _end(self) -> None:
         state = "CANCELLED" if self.aborted else "FAILED" if self._error is not None else "DONE"
-        for receiver in self._receivers:
-            try:
-                receiver.close()
-            except Exception:
-                log.exception("%r could not be closed", receiver)
+        self.tracking.close(hurry=self._aborted.is_set)
         error = "" if self._error is None else f"{type(self._error).__name__}: {self._error}"
         self.change(
-            state=state, ended=time.time(), error=error, result=plain(self._result) if not error else None
+            state=state,
+            ended=time.time(),
+            error=error,
+            result=plain(self._result) if not error else None,
+            unwritten=self.tracking.unwritten,
         )
         self._ended.set()
         if state == "FAILED":
@@ -279,22 +282,3 @@ class _Noting:
 
     def _idle(self, site: str) -> None:
         self._sites[site].call = ""
-
-
-def plain(value: Any) -> Any:
-    """Give a value as far as JSON can hold it; arrays become a short description."""
-    return msgspec.to_builtins(_plain(value, 0))
-
-
-def _plain(value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, dict) and depth < 8:
-        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, bytes) and depth < 8:
-        return [_plain(item, depth + 1) for item in value]
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        if value.shape == ():
-            return value.item()
-        return f"<{type(value).__name__} {value.dtype} {tuple(value.shape)}>"
-    return repr(value)

@@ -11,7 +11,7 @@ import msgspec
 
 from ..call import Fault
 from ..errors import VersionMismatch, WireError
-from ..metric import Point
+from ..metric import read_batch
 from ..wire import channel, codec, envelope, handshake
 from ..wire.cell import Cell, relay_cell, worker_cell
 from ..wire.envelope import Envelope
@@ -22,7 +22,8 @@ from ..wire.names import site_of
 from ..wire.parcels import Parcels
 from ..wire.refusals import Refusals
 from ..wire.session import Offer, accept_session
-from .news import SHOWN, read_news, read_points
+from .lanes import Lanes
+from .news import SHOWN, read_news
 from .passing import Answer, Passing
 from .waits import Waits
 
@@ -35,8 +36,11 @@ class Board(Protocol):
     def change_site(self, site: str, **fields: Any) -> None:
         """Set fields of one site's record."""
 
-    def track(self, site: str, points: list[Point], /) -> None:
-        """Take points of metrics."""
+    def track(self, site: str, data: bytes, /) -> None:
+        """Take packed entries of tracking; raises WireError if they are none."""
+
+    def note_dropped(self, site: str, attempt: int, total: int, /) -> None:
+        """An attempt of a site has dropped so many entries so far."""
 
 
 class SiteDesk:
@@ -79,6 +83,7 @@ class SiteDesk:
         self.on_joined: Callable[[str, Join], None] | None = None
         self._changed = threading.Condition()
         self._finishing = ""
+        self._lanes = Lanes()
 
     def attach(self, link: Link) -> None:
         """Use this listening link."""
@@ -208,7 +213,19 @@ class SiteDesk:
         elif head.kind == "event":
             self._event(site, codec.decode(frames))
         elif head.kind == "log" and self.board is not None:
-            self.board.track(site, read_points(codec.decode(frames)))
+            self._log(site, head, frames, self.board)
+
+    def _log(self, site: str, head: Envelope, frames: list[Any], board: Board) -> None:
+        batch = read_batch(frames)
+        board.note_dropped(site, head.attempt, batch.dropped)
+        if self._lanes.is_next(site, head.attempt, head.id):
+            board.track(site, batch.data)
+            self._lanes.took(site)
+        id, attempt = str(self._lanes.last(site)), head.attempt
+        ack = envelope.seal(
+            "ack", channel.METRICS, id=id, origin="server", target=head.origin, attempt=attempt
+        )
+        self._post(head.origin, [ack])
 
     def _meet(self, cell: str, value: Any) -> None:
         if self._parcels is not None and self._keys is not None:

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from ..errors import WireError
-from ..metric import Point
 
 
 class News(msgspec.Struct):
@@ -43,11 +42,3 @@ def read_news(value: Any) -> News:
         return msgspec.convert(value, News)
     except msgspec.ValidationError as error:
         raise WireError(f"this is no news: {error}") from error
-
-
-def read_points(rows: Any) -> list[Point]:
-    """Read the points of a `log`; raises WireError if they are none."""
-    try:
-        return [Point(*row) for row in msgspec.convert(rows, list[tuple[str, float, int | None, float]])]
-    except msgspec.ValidationError as error:
-        raise WireError(f"these are no points: {error}") from error

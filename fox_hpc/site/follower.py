@@ -13,6 +13,8 @@ import msgspec
 
 from ..call import Call, Fault
 from ..errors import FoxError, LinkClosed
+from ..metric import Batch, write_batch
+from ..tracking.subprocess_writer import SubprocessWriter
 from ..wire import channel, codec, envelope
 from ..wire.cell import Cell, worker_cell
 from ..wire.keys import Keys
@@ -52,11 +54,13 @@ class RankFollower:
         url = _find_rank_0(folder / "ranks.json", keys)
         self._link = io.dial(url, self.name, self, keys, keys.public)
         self.cell = Cell(self.name, self._link.send, io.call_later, reachable=[site])
+        self.tracking = SubprocessWriter(self._track)
         self._send("join", channel.WORKER, socket.gethostname())
 
-    def log(self, rows: Any) -> None:
-        """Hand points of metrics to rank 0."""
-        self._send("log", channel.METRICS, rows)
+    def _track(self, seq: int, batch: Batch) -> None:
+        target = worker_cell(self._site)
+        head = envelope.seal("log", channel.METRICS, id=str(seq), origin=self.name, target=target)
+        self._link.send("", [head, write_batch(batch)])
 
     def hangs(self, hang: Hang | None) -> None:
         """Tell rank 0 that this rank stays in a collective, or has gone on."""
@@ -69,7 +73,8 @@ class RankFollower:
             pending.future.exception(PART_S)
 
     def leave(self) -> None:
-        """Tell rank 0 that it need not wait for this rank any more."""
+        """Tell rank 0, once it has what was logged here, that it need not wait for this rank any more."""
+        self.tracking.close()
         self._leaving = True
         self._send("shutdown", channel.WORKER, None)
 
@@ -83,6 +88,8 @@ class RankFollower:
         if head.channel == channel.WORKER and head.kind == "cancel":
             # Rank 0 still waits until this rank has come out: its answer must not be dropped.
             self.given_up.add(head.id)
+        elif head.channel == channel.METRICS:
+            self.tracking.acknowledged(int(head.id))
         else:
             self.cell.deliver(head, frames[1:])
 

@@ -6,7 +6,7 @@ import queue
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ from ..api.terms import Terms
 from ..call import Call, Fault, Reply
 from ..environment import RankEnv, WorkerEnv, process_environ
 from ..errors import NoSuchFunction
-from ..metric import Point
+from ..metric import read_batch
 from ..spec import load_spec
-from ..wire import codec
+from ..tracking.metrics_relay import MetricsRelay
+from ..tracking.writer import flush_all
 from ..wire.blob_folder import blob_folder
 from ..wire.cell import Incoming
 from ..wire.codec_classes import register_payload
@@ -35,11 +36,15 @@ from .calling import Calling
 from .exit_codes import EXIT_RANKS
 from .follower import RankFollower
 from .lifeline import end_now, hold
+from .only_rank_zero import OnlyRankZero
 from .owner import held_back, load_filters
 from .patience import Patience
-from .ranks import FINAL, INIT, LEAVE, OnlyRankZero, RankLead
+from .ranks import FINAL, INIT, LEAVE, RankLead
 from .standstill import Watch
-from .uplink import Uplink, pack_points, wait_until
+from .uplink import Uplink, wait_until
+
+#: How long a job that ends after a failure waits for what it has logged to arrive.
+LAST_WORDS_S = 1.0
 
 
 class Rank:
@@ -62,6 +67,7 @@ class Rank:
         self.up: Uplink | None = None
         self.lead: RankLead | None = None
         self.follower: RankFollower | None = None
+        self.metrics: MetricsRelay | None = None
         hold(
             process_environ(), ranks.rank, lambda: self._leave("what started the ranks of this node is gone")
         )
@@ -80,13 +86,14 @@ class Rank:
                 self.io, self.worker, keys, self.spec.lease_s, folder=folder, sites=self.spec.names
             )
             if world > 1:
+                self.metrics = MetricsRelay(self.up.tracking)
                 self.lead = RankLead(
                     self.io,
                     keys,
                     site,
                     world,
                     self.folder,
-                    on_log=lambda frames: self.uplink().track_frames(codec.decode(frames)),
+                    on_log=self._relay_metrics,
                     on_failed=self.give_up,
                     on_lost=self._leave,
                 )
@@ -112,6 +119,8 @@ class Rank:
         share = self.lead or self.follower
         if api is not None and share is not None and api.training_func is None:
             api.share_with(share)
+        here = self.up or self.follower
+        assert here is not None, "connect() has made one of them"
         backend: Backend = Calling(self.up.cell) if self.up is not None else OnlyRankZero()
         spec = self.spec
         return Context(
@@ -121,7 +130,7 @@ class Rank:
             min_clients=self.spec.min_clients,
             workspace=self.folder,
             time_left=self.patience.left,
-            track=self._track,
+            track=here.tracking.write,
             client_api=api,
             terms=Terms(
                 spec.client_objects,
@@ -141,11 +150,9 @@ class Rank:
             "local_rank": self.ranks.local_rank,
         }
 
-    def _track(self, points: Sequence[Point]) -> None:
-        if self.up is not None:
-            self.up.track(points)
-        elif self.follower is not None:
-            self.follower.log(pack_points(points))
+    def _relay_metrics(self, rank: str, seq: int, frames: list[Any]) -> None:
+        assert self.metrics is not None, "only rank 0 of several has one"
+        self.metrics.take(rank, seq, read_batch(frames))
 
     def next_call(self, up: Uplink) -> Incoming | None:
         """Wait for the next call; None when the run is over, or this job's time."""
@@ -230,6 +237,9 @@ class Rank:
         for incoming in up.cell.running():
             self.reply(incoming, Reply(fault=fault))
         up.flush()
+        # What was logged before the failure often tells why; but the job must end soon.
+        flush_all()
+        up.tracking.close(LAST_WORDS_S)
         end_now(EXIT_RANKS)
 
     def leave_if_one_is_lost(self) -> None:
@@ -238,10 +248,11 @@ class Rank:
             self._leave(words)
 
     def part(self, up: Uplink) -> None:
-        """Leave, once every answer has arrived and the other ranks are done."""
+        """Leave, once the other ranks are done, and every answer and all that was logged has arrived."""
         up.flush()
         if self.lead is not None:
             self.lead.part()
+        up.tracking.close()
 
     def uplink(self) -> Uplink:
         """Give the link upwards, which only rank 0 has."""

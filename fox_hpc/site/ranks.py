@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ class RankLead:
     """Rank 0's side.
 
     Args:
-        on_log: takes the frames of a metrics message of another rank.
+        on_log: takes (rank, number, frames) of a batch of another rank's tracked entries.
         on_failed: takes the fault that ended the script of another rank.
         on_lost: takes which rank's process is gone without a word, when nothing has ended this one for it.
 
@@ -93,7 +93,7 @@ class RankLead:
         world_size: int,
         folder: Path,
         *,
-        on_log: Callable[[list[Any]], None],
+        on_log: Callable[[str, int, list[Any]], None],
         on_failed: Callable[[Fault], None],
         on_lost: Callable[[str], None],
     ) -> None:
@@ -182,7 +182,10 @@ class RankLead:
             self._left.add(peer)
             self._judge()
         elif head.kind == "log":
-            self._on_log(frames[1:])
+            self._on_log(peer.rsplit(".", 1)[1], int(head.id), frames[1:])
+            origin = worker_cell(self._site)
+            ack = envelope.seal("ack", channel.METRICS, id=head.id, origin=origin, target=peer)
+            self._link.send(peer, [ack])
         elif head.kind == "hang":
             value = codec.decode(frames[1:])
             self.hangs(_rank_of(peer), None if value is None else Hang(**value))
@@ -252,16 +255,3 @@ class RankLead:
                 frames = self._models.get(incoming.call.args[0], TOO_LATE)
             self._cell.reply_encoded(incoming, frames)
         self._judge()
-
-
-class OnlyRankZero:
-    """The backend of ranks that have no link upwards."""
-
-    secure = True
-
-    def start(self, call: Call, targets: Sequence[str]) -> list[Pending]:
-        """Refuse: a FoxError says who may call."""
-        raise FoxError(f"{call.func}() can be called from rank 0 only, which is the one that has a link")
-
-    def cancel(self, pending: Sequence[Pending]) -> None:
-        """There is nothing to cancel."""

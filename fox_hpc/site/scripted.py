@@ -10,7 +10,7 @@ from ..call import Fault
 from ..errors import FoxError
 from ..tracking.writer import flush_all
 from ..wire.cell import Incoming
-from .rank import Rank
+from .rank import LAST_WORDS_S, Rank
 from .script import run_script
 from .uplink import Uplink, wait_until
 
@@ -67,3 +67,4 @@ def _failed(rank: Rank, fault: Fault) -> None:
     up = rank.uplink()
     wait_until(lambda: not up.cell.running(), 2.0)
     up.flush()
+    up.tracking.close(LAST_WORDS_S)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..environment import WorkerEnv
-from ..metric import Point
+from ..metric import Batch, write_batch
+from ..tracking.subprocess_writer import SubprocessWriter
 from ..wire import channel, codec, envelope
 from ..wire.blob_folder import BlobFolder
 from ..wire.cell import Cell, worker_cell
@@ -68,6 +69,7 @@ class Uplink:
             address=lambda _: "server",
             parcels=self._parcels,
         )
+        self.tracking = SubprocessWriter(self._track)
 
     def ready(self, world_size: int) -> None:
         """Ask for the lease, once now and whenever the link comes back."""
@@ -77,13 +79,11 @@ class Uplink:
             self._ready = self._frames("ready", channel.WORKER, value, id=self._offer.id.hex())
             self.link.send("", self._ready)
 
-    def track(self, points: Sequence[Point]) -> None:
-        """Send points of metrics."""
-        self.track_frames(pack_points(points))
-
-    def track_frames(self, rows: Any) -> None:
-        """Send points that are packed already."""
-        self.link.send("", self._frames("log", channel.METRICS, rows))
+    def _track(self, seq: int, batch: Batch) -> None:
+        head = envelope.seal(
+            "log", channel.METRICS, id=str(seq), origin=self.name, target="server", attempt=self._attempt
+        )
+        self.link.send("", [head, write_batch(batch)])
 
     def _frames(self, kind: str, lane: str, value: Any, *, id: str = "") -> list[Any]:
         head = envelope.seal(kind, lane, id=id, origin=self.name, target="server", attempt=self._attempt)
@@ -92,7 +92,9 @@ class Uplink:
     def received(self, link: Link, peer: str, frames: list[Any]) -> None:
         """See Handler."""
         head = envelope.read(frames[0])
-        if head.kind == "shutdown":
+        if head.channel == channel.METRICS:
+            self.tracking.acknowledged(int(head.id))
+        elif head.kind == "shutdown":
             self.over.set()
             self.cell.stop()
         elif head.kind == "data":
@@ -124,6 +126,7 @@ class Uplink:
         for name in self._reached:
             self.cell.open(name)
         self.cell.resend_kept()
+        self.tracking.send_again()
 
     def _lease_over(self) -> None:
         print(f"fox-hpc: no relay for {self._lease_s:g} s: this job ends itself", file=sys.stderr)  # noqa: T201
@@ -152,13 +155,3 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-def pack_points(points: Sequence[Point]) -> list[Any]:
-    """Turn points into what can travel."""
-    return [[point.tag, point.value, point.step, point.wall_time] for point in points]
-
-
-def unpack_points(rows: Any) -> list[Point]:
-    """Undo `pack_points`."""
-    return [Point(*row) for row in rows]

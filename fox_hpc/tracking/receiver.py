@@ -1,71 +1,43 @@
-"""Receivers: where the points of all sites end, at the server."""
+"""Receivers: where the entries of all sites end, at the server; what one promises, and how one is chosen."""
 
 from __future__ import annotations
 
 import os
-import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from ..errors import MissingExtra, RecipeError
-from ..metric import Point
+from ..errors import RecipeError
+from ..metric import Entry, Point
+from .mlflow_receiver import MLflowReceiver
+from .tensorboard_receiver import TensorBoardReceiver
+from .tracked_run import TrackedRun
+from .wandb_receiver import WandBReceiver
 
 #: The most series that a History keeps; a run with more shows the first ones in its table.
 MOST_SERIES = 10_000
 
 
+@runtime_checkable
 class Receiver(Protocol):
-    """Takes points as they come in.
+    """Takes entries as they come in; a class of the user's own may be one.
 
-    `receive` may be called from any thread, keeps the order of one site's points, and returns when a
-    reader of the receiver's output can see them. No call comes after `close`.
+    All calls come on one thread, which is the receiver's own: it may take its time, and holds nobody up.
+    `open` comes before the first entries, `close` after the last ones if `open` was called; a run that logs
+    nothing calls neither. The entries of one site come in the order in which it logged them. What a method
+    raises is logged once, and counted: these entries are then not written.
     """
 
-    def receive(self, site: str, points: Sequence[Point]) -> None:
-        """Take some points of one site."""
+    def open(self, run: TrackedRun) -> None:
+        """Begin; called again with the next entries if it raised."""
+
+    def receive(self, site: str, entries: Sequence[Entry]) -> None:
+        """Take some entries of one site, and return when a reader of the receiver's output can see them."""
 
     def close(self) -> None:
         """Write what is left and let go of files."""
-
-
-class TensorBoardReceiver:
-    """Writes TensorBoard event files, one folder per site, made when its first point comes.
-
-    A value is stored as a 32-bit float, as TensorBoard does; NaN and infinities stay what they are.
-
-    Raises:
-        MissingExtra: tensorboard is not installed.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
-        self._open, self._event = _event_format()
-        self._files: dict[str, Any] = {}
-        self._lock = threading.Lock()
-
-    def __repr__(self) -> str:
-        return f"<TensorBoardReceiver {self.folder} · {len(self._files)} sites>"
-
-    def receive(self, site: str, points: Sequence[Point]) -> None:
-        """Append the points to the site's event file."""
-        with self._lock:
-            file = self._files.get(site)
-            if file is None:
-                file = self._files[site] = self._open(self.folder / site)
-            for point in points:
-                file.write(self._event(point))
-            file.flush()
-
-    def close(self) -> None:
-        """Close the files."""
-        with self._lock:
-            for file in self._files.values():
-                file.close()
-            self._files.clear()
 
 
 class History:
@@ -79,10 +51,12 @@ class History:
     def __repr__(self) -> str:
         return f"<History {len(self._series)} series>"
 
-    def receive(self, site: str, points: Sequence[Point]) -> None:
-        """Remember the points."""
+    def receive(self, site: str, entries: Sequence[Entry]) -> None:
+        """Remember the points; from any thread."""
         with self._lock:
-            for point in points:
+            for point in entries:
+                if not isinstance(point, Point):
+                    continue
                 key = (site, point.tag)
                 if key in self._series:
                     self._series[key].append(point)
@@ -98,54 +72,46 @@ class History:
                 for point in points
             ]
 
-    def close(self) -> None:
-        """Do nothing: the history stays readable after the run."""
 
+_MAKERS: dict[str, Callable[[Path], Receiver]] = {
+    "tensorboard": lambda folder: TensorBoardReceiver(folder / "tensorboard"),
+    "mlflow": lambda folder: MLflowReceiver(),
+    "wandb": lambda folder: WandBReceiver(),
+}
 
-_MAKERS: dict[str, Callable[[Path], Receiver]] = {"tensorboard": TensorBoardReceiver}
-
-#: What `FoxRecipe(tracking_type=)` may be, besides None.
+#: Which names `FoxRecipe(tracking_type=)` knows.
 TRACKING_TYPES = tuple(_MAKERS)
 
 
-def make_receivers(tracking_type: str | None, folder: str | os.PathLike[str]) -> list[Receiver]:
-    """Make the receivers of a run in a folder of their own below the run folder `folder`.
+def checked_tracking_type(kind: Any) -> tuple[str | Receiver, ...]:
+    """Give what a recipe asks for as names and receivers.
 
     Raises:
-        RecipeError: there is no such tracking type.
-        MissingExtra: its package is not installed.
+        RecipeError: it is neither a known name, nor a receiver, nor a list of these; or something twice.
     """
-    if tracking_type is None:
-        return []
-    if tracking_type not in _MAKERS:
-        right = " or ".join(repr(name) for name in _MAKERS)
-        raise RecipeError(f"tracking_type={tracking_type!r}: {right} or None is right")
-    return [_MAKERS[tracking_type](Path(folder) / tracking_type)]
+    if kind is None:
+        return ()
+    kinds = tuple(kind) if isinstance(kind, list | tuple) else (kind,)
+    for one in kinds:
+        if isinstance(one, str) and one in _MAKERS:
+            continue
+        if isinstance(one, str | type) or not isinstance(one, Receiver):
+            right = ", ".join(repr(name) for name in _MAKERS)
+            raise RecipeError(
+                f"tracking_type={kind!r}: {right}, an object with open(), receive() and close(), a list of "
+                "these, or None is right"
+            )
+    if any(one in kinds[:place] for place, one in enumerate(kinds)):
+        raise RecipeError(f"tracking_type={kind!r} has something twice")
+    return kinds
 
 
-def _event_format() -> tuple[Callable[[Path], Any], Callable[[Point], bytes]]:
-    """Meet tensorboard.
+def make_receivers(kind: Any, folder: str | os.PathLike[str]) -> list[Receiver]:
+    """Make the receivers of a run in folders of their own below the run folder `folder`.
 
-    Its EventFileWriter is not taken: that starts a thread per file, and imports TensorFlow where there
-    is one. The record writer below it needs neither.
+    Raises:
+        RecipeError: see checked_tracking_type.
+        MissingExtra: a package is not installed.
     """
-    try:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.summary.writer.record_writer import RecordWriter
-    except ImportError as error:
-        raise MissingExtra("tensorboard", "tensorboard", "tracking_type='tensorboard'") from error
-
-    def open_file(folder: Path) -> Any:
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"events.out.tfevents.{time.time_ns() // 10**9:010d}.{socket.gethostname()}.{os.getpid()}.0"
-        writer = RecordWriter((folder / name).open("wb"))
-        writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
-        return writer
-
-    def encode(point: Point) -> bytes:
-        value = Summary.Value(tag=point.tag, simple_value=point.value)
-        event = Event(wall_time=point.wall_time, step=point.step or 0, summary=Summary(value=[value]))
-        return bytes(event.SerializeToString())
-
-    return open_file, encode
+    kinds = checked_tracking_type(kind)
+    return [_MAKERS[one](Path(folder)) if isinstance(one, str) else one for one in kinds]

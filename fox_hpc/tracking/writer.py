@@ -1,7 +1,7 @@
-"""Writers: what training code calls to log a number, in every environment.
+"""Writers: where entries go from the code that logs them, in every environment.
 
-A writer only makes points and hands them to the run's context. In one process the context passes them
-to the receivers, in a job it sends them over the wire; a writer cannot tell the two apart.
+A look-alike makes entries and gives them to its AutoWriter, which hands them on to the writer that the
+run's context has for this process: InProcessWriter where the receivers are, SubprocessWriter elsewhere.
 """
 
 from __future__ import annotations
@@ -9,47 +9,44 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from ..api.context import current
 from ..errors import RecipeError
-from ..metric import Point
+from ..metric import Entry, Point, check_size
 
 logger = logging.getLogger(__name__)
 
-Track = Callable[[Sequence[Point]], None]
+Track = Callable[[Sequence[Entry]], None]
 
-#: Writers that hold unsent points. Held strongly: a writer that the user's code dropped still owes them.
-#: In the order in which they began to owe, so that points arrive in the order of their steps.
-_owing: dict[BaseWriter, None] = {}
+#: How often writers are looked at that hold unsent entries, so that a curve shows its last points.
+_LOOK_S = 0.25
+
+#: Writers that hold unsent entries. Held strongly: a writer that the user's code dropped still owes them.
+#: In the order in which they began to owe, so that entries arrive in the order of their steps.
+_owing: dict[AutoWriter, None] = {}
 _owing_lock = threading.Lock()
+_sweeper: threading.Thread | None = None
 _dropped_noticed = threading.Event()
 
 
-class BaseWriter:
-    """Collects points and hands them on in small batches; safe to share between threads and sites.
+class BaseWriter(ABC):
+    """Takes entries, never blocks the code that logs them, and keeps their order."""
 
-    Points leave when `max_queue` of them wait, when the oldest is `flush_secs` old at the next one,
-    and at `flush`, `close` or the end of the site. They belong to the site whose code logged them, also
-    when simulated sites share one writer. In a run without tracking they are dropped, with one logged
-    notice; outside a run, logging raises a FoxError.
-    """
+    @abstractmethod
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Take entries; what cannot be kept is dropped and counted."""
 
-    def __init__(self, *, max_queue: int = 100, flush_secs: float = 1.0) -> None:
-        if max_queue < 1:
-            raise RecipeError(f"max_queue={max_queue!r}: a positive number of points is right")
-        self._max_queue, self._flush_secs = max_queue, flush_secs
-        self._lock = threading.Lock()
-        self._points: dict[Track, list[Point]] = {}
-        self._count = 0
-        self._oldest = 0.0
-        self._closed = False
+    def flush(self) -> None:
+        """Hand on what waits."""
+        return
 
-    def __repr__(self) -> str:
-        state = "closed" if self._closed else "open"
-        return f"<{type(self).__name__} {state} · {self._count} unsent>"
+    def close(self) -> None:
+        """Flush; closing twice is fine."""
+        self.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -59,33 +56,74 @@ class BaseWriter:
     ) -> None:
         self.close()
 
-    def log(self, points: Sequence[Point]) -> None:
-        """Take points of the current site."""
+
+class AutoWriter(BaseWriter):
+    """Collects entries and hands them on in small batches; safe to share between threads and sites.
+
+    Entries leave when `max_queue` of them wait, or one is more than a number, when the oldest is
+    `flush_secs` old, and at `flush`, `close` or the end of the site's code. They belong to the site whose
+    code logged them, also when simulated sites share one writer. In a run without tracking they are
+    dropped, with one logged notice; outside a run, logging raises a FoxError.
+    """
+
+    def __init__(self, *, max_queue: int = 1000, flush_secs: float = 1.0) -> None:
+        if max_queue < 1:
+            raise RecipeError(f"max_queue={max_queue!r}: a positive number of points is right")
+        self._max_queue, self._flush_secs = max_queue, flush_secs
+        self._lock, self._leaving = threading.Lock(), threading.Lock()
+        self._entries: dict[Track, list[Entry]] = {}
+        self._count = 0
+        self._oldest = 0.0
+        self._closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        return f"<{type(self).__name__} {state} · {self._count} unsent>"
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Take entries of the current site.
+
+        Raises:
+            FoxError: this is not inside a run.
+            RecipeError: the writer is closed, or an entry is too big.
+        """
         if self._closed:
             raise RecipeError(f"{type(self).__name__} is closed: make a new one to log more")
         track = current().track
         if track is None:
             _notice_once()
             return
+        due = False
+        for entry in entries:
+            if not isinstance(entry, Point):
+                check_size(entry)
+                due = True
         with self._lock:
+            now = time.monotonic()
             if not self._count:
-                self._oldest = time.monotonic()
-                with _owing_lock:
-                    _owing[self] = None
-            self._points.setdefault(track, []).extend(points)
-            self._count += len(points)
-            due = self._count >= self._max_queue or time.monotonic() - self._oldest >= self._flush_secs
+                self._oldest = now
+                _owe(self)
+            self._entries.setdefault(track, []).extend(entries)
+            self._count += len(entries)
+            due = due or self._count >= self._max_queue or now - self._oldest >= self._flush_secs
         if due:
             self.flush()
 
     def flush(self) -> None:
         """Hand on what waits."""
-        with self._lock:
-            points, self._points, self._count = self._points, {}, 0
-            with _owing_lock:
-                _owing.pop(self, None)
-        for track, batch in points.items():
-            track(batch)
+        # Held until the batches have gone, so that a flush of another thread does not overtake.
+        with self._leaving:
+            with self._lock:
+                entries, self._entries, self._count = self._entries, {}, 0
+                with _owing_lock:
+                    _owing.pop(self, None)
+            for track, batch in entries.items():
+                track(batch)
+
+    def flush_if_old(self, now: float) -> None:
+        """Hand on what waits if the oldest of it is `flush_secs` old."""
+        if self._count and now - self._oldest >= self._flush_secs:
+            self.flush()
 
     def close(self) -> None:
         """Flush, and refuse what comes later; closing twice is fine."""
@@ -93,64 +131,35 @@ class BaseWriter:
         self.flush()
 
 
-class SummaryWriter(BaseWriter):
-    """Logs scalars as torch's `SummaryWriter` does; the curves lie at the server, one series per site.
-
-    There is no `log_dir`: the run's folder holds the event files, under `tensorboard/<site>/`.
-    """
-
-    def add_scalar(
-        self, tag: str, scalar_value: Any, global_step: int | None = None, walltime: float | None = None
-    ) -> None:
-        """Log one number: a float, or a numpy or torch value with one element.
-
-        Raises:
-            RecipeError: the value is not one number.
-        """
-        self.log([_point(tag, scalar_value, global_step, walltime)])
-
-    def add_scalars(
-        self,
-        main_tag: str,
-        tag_scalar_dict: Mapping[str, Any],
-        global_step: int | None = None,
-        walltime: float | None = None,
-    ) -> None:
-        """Log several numbers, each on the curve `main_tag/tag` (torch makes a run of each instead)."""
-        now = time.time() if walltime is None else walltime
-        self.log(
-            [_point(f"{main_tag}/{tag}", value, global_step, now) for tag, value in tag_scalar_dict.items()]
-        )
-
-
-#: The same writer, under the name that says which tool it looks like.
-TensorBoardWriter = SummaryWriter
-
-
 def flush_all() -> None:
     """Hand on what waits in any writer of this process; called where a site's code ends."""
-    with _owing_lock:
-        writers = list(_owing)
-    for writer in writers:
+    for writer in _all_owing():
         writer.flush()
 
 
-def _point(tag: str, value: Any, step: int | None, wall_time: float | None) -> Point:
-    now = time.time() if wall_time is None else float(wall_time)
-    return Point(str(tag), _number(tag, value), None if step is None else int(step), now)
+def _all_owing() -> list[AutoWriter]:
+    with _owing_lock:
+        return list(_owing)
 
 
-def _number(tag: str, value: Any) -> float:
-    try:
-        if isinstance(value, (str, bytes)):
-            raise TypeError
-        # Every array library has item() for one element, so none has to be known here; float() itself
-        # makes torch warn of a tensor that requires a gradient.
-        return float(value.item() if hasattr(value, "item") else value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        shape = getattr(value, "shape", None)
-        what = type(value).__name__ + (f" of shape {tuple(shape)}" if shape is not None else "")
-        raise RecipeError(f"add_scalar({tag!r}): {what} is not one number") from error
+def _owe(writer: AutoWriter) -> None:
+    global _sweeper
+    with _owing_lock:
+        _owing[writer] = None
+        if _sweeper is None or not _sweeper.is_alive():
+            _sweeper = threading.Thread(target=_sweep, name="fox-tracking-flush", daemon=True)
+            _sweeper.start()
+
+
+def _sweep() -> None:
+    """Hand on old entries of code that logs no more for a while."""
+    while True:
+        time.sleep(_LOOK_S)
+        for writer in _all_owing():
+            try:
+                writer.flush_if_old(time.monotonic())
+            except Exception:
+                logger.exception("%r could not hand on its entries", writer)
 
 
 def _notice_once() -> None:

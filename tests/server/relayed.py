@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from fox_hpc.metric import Point
+from fox_hpc.metric import Batch, Entry, pack, unpack, write_batch
 from fox_hpc.server.desk import SiteDesk
 from fox_hpc.server.news import News
 from fox_hpc.wire import channel, codec, envelope, handshake
@@ -48,16 +48,20 @@ class Board:
 
     def __init__(self) -> None:
         self.sites: dict[str, dict[str, Any]] = {}
-        self.points: list[tuple[str, list[Point]]] = []
+        self.entries: list[tuple[str, Entry]] = []
+        self.dropped: dict[tuple[str, int], int] = {}
         self.told = threading.Event()
 
     def change_site(self, site: str, **fields: Any) -> None:
         self.sites.setdefault(site, {}).update(fields)
         self.told.set()
 
-    def track(self, site: str, points: list[Point], /) -> None:
-        self.points.append((site, points))
+    def track(self, site: str, data: bytes, /) -> None:
+        self.entries += [(site, entry) for entry in unpack(data)]
         self.told.set()
+
+    def note_dropped(self, site: str, attempt: int, total: int, /) -> None:
+        self.dropped[site, attempt] = total
 
 
 class Setup:
@@ -81,6 +85,11 @@ class Setup:
     def say(self, kind: str, lane: str, value: Any, origin: str = WORKER, **to: Any) -> None:
         head = envelope.seal(kind, lane, **{"origin": origin, "target": "server", **to})
         self.link.send("", [head, *codec.encode(value)])
+
+    def log(self, id: str, *entries: Entry, dropped: int = 0, **to: Any) -> None:
+        [(count, data)] = pack(entries)
+        head = envelope.seal("log", channel.METRICS, id=id, origin=WORKER, target="server", **to)
+        self.link.send("", [head, write_batch(Batch(dropped, count, data))])
 
     def refused(self) -> dict[str, int]:
         """Give what was refused of all that was said before this."""

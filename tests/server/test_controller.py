@@ -13,7 +13,8 @@ from fox_hpc.api.app import ServerApp
 from fox_hpc.envs.sim_backend import SimBackend
 from fox_hpc.errors import RunCancelled, RunError
 from fox_hpc.record import RunRecord
-from fox_hpc.server.controller import FoxController, plain
+from fox_hpc.server.controller import FoxController
+from fox_hpc.server.plain import plain
 
 
 class Server:

@@ -70,11 +70,30 @@ def test_news_of_a_job_reach_the_board(setup: Setup):
     assert (shown["state"], shown["job_id"], shown["nodes"]) == ("RUNNING", "7", "node[1-2]")
 
 
-def test_points_of_metrics_reach_the_board(setup: Setup):
-    setup.say("log", channel.METRICS, [["loss", 0.5, 3, 1.0]])
-    assert setup.board.told.wait(5)
+def test_tracked_entries_reach_the_board_and_are_acknowledged(setup: Setup):
+    setup.log("1", Point("loss", 0.5, 3, 1.0), dropped=4, attempt=2)
 
-    assert setup.board.points == [("site-1", [Point("loss", 0.5, 3, 1.0)])]
+    ack = setup.relay.wait_for("ack")
+    assert (ack.channel, ack.id, ack.target, ack.attempt) == (channel.METRICS, "1", WORKER, 2)
+    assert setup.board.entries == [("site-1", Point("loss", 0.5, 3, 1.0))]
+    assert setup.board.dropped == {("site-1", 2): 4}
+
+
+def test_a_batch_counts_once_and_in_order(setup: Setup):
+    for id, value in (("2", 2.0), ("1", 1.0), ("1", 1.0), ("2", 2.0), ("1", 1.0)):
+        setup.log(id, Point("loss", value, None, 1.0))
+    setup.refused()
+
+    assert [entry.value for _, entry in setup.board.entries] == [1.0, 2.0]
+    assert [head.id for head in setup.relay.heard if head.kind == "ack"] == ["0", "1", "1", "2", "2"]
+
+
+def test_a_new_attempt_counts_its_batches_from_the_beginning(setup: Setup):
+    for attempt in (1, 2):
+        setup.log("1", Point("loss", float(attempt), None, 1.0), attempt=attempt)
+    setup.refused()
+
+    assert [entry.value for _, entry in setup.board.entries] == [1.0, 2.0]
 
 
 def test_a_relay_that_joins_late_is_asked_to_end_its_sites(early: Setup):

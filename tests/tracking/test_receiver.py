@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
 from fox_hpc.errors import MissingExtra, RecipeError
 from fox_hpc.metric import Point
-from fox_hpc.tracking import History, TensorBoardReceiver, make_receivers
+from fox_hpc.tracking import History, TensorBoardReceiver, TrackedRun, make_receivers
 
 accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
@@ -65,25 +64,9 @@ def test_a_point_without_a_step_lies_at_zero(tmp_path: Path) -> None:
     assert curve(tmp_path / "site-1", "x") == [(0, 1.0, 1.0)]
 
 
-def test_nothing_is_lost_when_threads_write_at_once(tmp_path: Path) -> None:
-    receiver = TensorBoardReceiver(tmp_path)
-
-    def send(site: str) -> None:
-        for point in points("x", 200):
-            receiver.receive(site, [point])
-
-    threads = [threading.Thread(target=send, args=(f"site-{number % 2}",)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    receiver.close()
-
-    assert [len(curve(tmp_path / f"site-{number}", "x")) for number in range(2)] == [400, 400]
-
-
 def test_make_receivers_puts_files_below_the_run_folder(tmp_path: Path) -> None:
     [receiver] = make_receivers("tensorboard", tmp_path)
+    receiver.open(TrackedRun("run", "job", tmp_path))
     receiver.receive("site-1", points("loss", 1))
     receiver.close()
 
@@ -94,8 +77,28 @@ def test_make_receivers_gives_none_when_nothing_is_tracked(tmp_path: Path) -> No
     assert make_receivers(None, tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (["tensorboard", "tensorboard"], "has something twice"),
+        (TensorBoardReceiver, "an object with open"),
+        ([History()], "an object with open"),
+    ],
+    ids=["twice", "a class", "no receiver"],
+)
+def test_what_cannot_receive_is_refused(tmp_path: Path, kind: object, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        make_receivers(kind, tmp_path)
+
+
+def test_names_and_receivers_can_stand_in_one_list(tmp_path: Path) -> None:
+    own = TensorBoardReceiver(tmp_path / "own")
+
+    assert make_receivers(["tensorboard", own], tmp_path)[1] is own
+
+
 def test_an_unknown_tracking_type_is_answered_with_the_right_ones(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"'csv': 'tensorboard' or None is right"):
+    with pytest.raises(RecipeError, match=r"'csv': 'tensorboard', 'mlflow', 'wandb', an object"):
         make_receivers("csv", tmp_path)
 
 

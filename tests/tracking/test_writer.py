@@ -6,36 +6,16 @@ import math
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
+from sites import Sink, at_site
 
-from fox_hpc.api.backend import Backend
-from fox_hpc.api.context import Context, use
+from fox_hpc.api.context import use
 from fox_hpc.errors import FoxError, RecipeError
 from fox_hpc.metric import Point
-from fox_hpc.tracking import SummaryWriter, flush_all
-
-
-class Sink:
-    """Takes points, and remembers in which batches they came."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[Point]] = []
-
-    def __call__(self, points: Sequence[Point]) -> None:
-        self.batches.append(list(points))
-
-    @property
-    def values(self) -> list[float]:
-        return [point.value for batch in self.batches for point in batch]
-
-
-def at_site(track: Callable[[Sequence[Point]], None] | None, site: str = "site-1") -> Context:
-    return Context(site, (site,), cast(Backend, None), 1, Path(), track=track)
+from fox_hpc.tracking import Histogram, Image, SummaryWriter, WandbWriter, flush_all
 
 
 def test_a_point_has_all_that_was_given() -> None:
@@ -78,6 +58,20 @@ def test_a_torch_value_becomes_a_float() -> None:
     assert sink.batches[0][0].step == 7
 
 
+def test_torch_values_become_a_histogram_and_a_picture() -> None:
+    torch = pytest.importorskip("torch")
+    sink, wandb = Sink(), WandbWriter()
+    with use(at_site(sink)), SummaryWriter() as writer, wandb.init() as run:
+        writer.add_histogram("w", torch.nn.Parameter(torch.arange(4, dtype=torch.bfloat16)))
+        run.log({"p": wandb.Image(torch.zeros(3, 4, 5))})
+
+    histogram, picture = sink.entries
+    assert isinstance(histogram, Histogram)
+    assert (histogram.count, histogram.high) == (4, 3.0)
+    assert isinstance(picture, Image)
+    assert (picture.width, picture.height, picture.channels) == (5, 4, 3)
+
+
 @pytest.mark.parametrize("value", ["0.5", None, [1.0], np.zeros(3), {"a": 1}])
 def test_what_is_not_one_number_is_refused_by_name(value: Any) -> None:
     with use(at_site(Sink())), SummaryWriter() as writer, pytest.raises(RecipeError, match=r"'acc'.*not one"):
@@ -113,6 +107,22 @@ def test_an_old_point_leaves_with_the_next_one() -> None:
         SummaryWriter(flush_secs=0).add_scalar("x", 1)
 
     assert sink.values == [1]
+
+
+def test_an_old_point_leaves_when_its_code_logs_no_more() -> None:
+    arrived = threading.Event()
+    with use(at_site(lambda _: arrived.set())):
+        SummaryWriter(flush_secs=0.1).add_scalar("x", 1)
+
+        assert arrived.wait(30)
+
+
+def test_what_is_more_than_a_number_leaves_at_once() -> None:
+    sink = Sink()
+    with use(at_site(sink)):
+        SummaryWriter(flush_secs=3600).add_text("note", "hello", 1)
+
+    assert len(sink.batches) == 1
 
 
 def test_flush_all_sends_what_a_forgotten_writer_holds() -> None:
@@ -168,7 +178,8 @@ def test_points_are_dropped_with_one_notice_when_nothing_tracks(caplog: pytest.L
 def test_a_writer_loads_no_heavy_package() -> None:
     ask = (
         "import sys, fox_hpc.tracking; "
-        "print([name for name in ('torch', 'numpy', 'tensorboard') if name in sys.modules])"
+        "heavy = ('torch', 'numpy', 'tensorboard', 'mlflow', 'wandb'); "
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=60, check=True)
 
