@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 from quadratics import Site, start
 
-from fox_hpc import FLModel, FoxClientAPI, FoxRecipe, GroupError, RecipeError, RemoteError, SimEnv, fox
+from fox_hpc import FLModel, FoxClientAPI, FoxRecipe, GroupError, RecipeError, RemoteError, SimEnv, algos, fox
 from fox_hpc.algos import Cyclic, FedAvg, FedBuff, FedProx, Krum, Scaffold, only
 
+PAGE = Path(__file__).parents[2] / "docs" / "algorithms.md"
+#: These are in docs/aggregation.md.
+AVERAGING = ("Average", "weights_digest")
 ARRAYS: dict[str, Any] = {"base": np.zeros(2), "lora.A": np.ones(2)}
 
 
@@ -33,6 +37,25 @@ def test_weights_travel_when_weights_are_given(tmp_path: Path) -> None:
     found = run(FedAvg(ARRAYS, 3), Adds(), tmp_path)
 
     assert {name: array.tolist() for name, array in found.items()} == {"base": [3, 3], "lora.A": [4, 4]}
+
+
+def test_recipe_of_the_docs_finds_the_line(tmp_path: Path) -> None:
+    shown = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(shown[0], names)
+    found = names["recipe"].execute(SimEnv(workspace=tmp_path)).result()
+    exec(shown[-1], names)
+    halfway = run(names["Halfway"]({"w": np.zeros(2)}, 40), names["Site"](), tmp_path)
+
+    assert np.allclose(found["w"], [3, -1], atol=0.05)
+    assert np.allclose(halfway["w"], [3, -1], atol=0.05)
+
+
+def test_every_algorithm_is_in_the_docs_and_has_a_docstring() -> None:
+    text = PAGE.read_text()
+
+    assert [name for name in algos.__all__ if name not in text and name not in AVERAGING] == []
+    assert [name for name in algos.__all__ if not getattr(algos, name).__doc__] == []
 
 
 class Notes:

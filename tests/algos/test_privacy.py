@@ -133,8 +133,8 @@ def epsilon_by_hand(noise: float, steps: int, delta: float, rate: float) -> floa
     return min(found)
 
 
-#: Noise, steps, delta, sampling rate, and what was published, by the moments accountant: in Abadi et al. 2016, and
-#: in figure 4 of Bu et al. 2020. Its bounds are looser than today's.
+#: Noise, steps, delta, sampling rate, and what the moments accountant gave: in Abadi et al. 2016, and in
+#: figure 4 of Bu et al. 2020. Its bounds are looser than today's.
 PUBLISHED = [
     (4.0, 10_000, 1e-5, 0.01, 1.26),
     (1.3, 20 * 60_000 // 256, 1e-5, 256 / 60_000, 1.34),
