@@ -14,10 +14,9 @@ from ..call import CallOption
 from ..errors import CallError, GroupError, RecipeError
 from ..model import FLModel
 from .arithmetic import refuse_another_form
-from .average import Average
 from .keys import Keys
 from .tree import take_apart
-from .weighted import weighted_average
+from .weighted import average_on_arrival, weighted_average
 
 log = logging.getLogger(__name__)
 
@@ -157,17 +156,7 @@ class Algorithm:
 
     def equal_mean(self, call: GroupCall, model: Any) -> Any:
         """Average the params that the sites of a call answer, each of which counts the same."""
-        mean = Average(call.called)
-        try:
-            for site, answer in call.as_completed():
-                mean.add(site, self.read(site, answer, model), take=True)
-                del answer
-                for lost in call.failures:
-                    mean.absent(lost)
-        except BaseException:
-            call.cancel()
-            raise
-        return mean.result()
+        return average_on_arrival(call, lambda site, answer: (self.read(site, answer, model), 1.0))
 
     def answers(
         self, call: GroupCall, model: Any, use: Callable[[Any], Any] = lambda params: params

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..api.group_call import GroupCall
@@ -32,7 +32,7 @@ def weighted_average(updates: GroupCall | Iterable[Any]) -> Any:
         GroupError: fewer sites answered than were needed.
     """
     if isinstance(updates, GroupCall):
-        return _on_arrival(updates)
+        return average_on_arrival(updates)
     if isinstance(updates, Results):
         named, sites = updates.items(), updates.called
     else:
@@ -47,11 +47,12 @@ def weighted_average(updates: GroupCall | Iterable[Any]) -> Any:
     return mean.result()
 
 
-def _on_arrival(call: GroupCall) -> Any:
+def average_on_arrival(call: GroupCall, read: Callable[[str, Any], tuple[Any, float]] = weighted) -> Any:
+    """Average the answers of a call while they come; `read` gives the tree of each and what it counts."""
     mean = Average(call.called)
     try:
         for site, answer in call.as_completed():
-            mean(site, answer)
+            mean.add(site, *read(site, answer), take=True)
             del answer  # it would live until the next one comes
             for lost in call.failures:
                 mean.absent(lost)

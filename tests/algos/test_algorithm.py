@@ -12,7 +12,7 @@ import pytest
 from quadratics import Site, start
 
 from fox_hpc import FLModel, FoxClientAPI, FoxRecipe, GroupError, RecipeError, RemoteError, SimEnv, algos, fox
-from fox_hpc.algos import Cyclic, FedAvg, FedBuff, FedProx, Krum, Scaffold, only
+from fox_hpc.algos import CoordinateMedian, Cyclic, DiLoCo, FedAvg, FedBuff, FedProx, Krum, Scaffold, only
 
 PAGE = Path(__file__).parents[2] / "docs" / "algorithms.md"
 #: These are in docs/aggregation.md.
@@ -168,6 +168,29 @@ class Odd:
 def test_answers_of_another_form_end_the_run(answer: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         run(FedAvg({"w": np.zeros(2)}, 1), Odd(answer), tmp_path)
+
+
+class Replies:
+    """Answers weights with an FLModel."""
+
+    @fox.collab
+    def train(self, weights: Any) -> FLModel:
+        return FLModel(params={"w": weights["w"] + 1}, meta={"num_samples": 1}, metrics={"loss": 1.0})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda model: FedAvg(model, 2),
+        lambda model: DiLoCo(model, 2, lr=1, beta=0),
+        lambda model: CoordinateMedian(model, 2),
+        lambda model: Cyclic(model, 1),
+        lambda model: FedBuff(model, 2, buffer=1, parallel=1),
+    ],
+    ids=["FedAvg", "DiLoCo", "CoordinateMedian", "Cyclic", "FedBuff"],
+)
+def test_weights_may_be_answered_with_an_flmodel(make: Any, tmp_path: Path) -> None:
+    assert run(make({"w": np.zeros(2)}), Replies(), tmp_path)["w"].tolist() == [2, 2]
 
 
 class Fails:

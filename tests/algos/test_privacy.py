@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import sys
 from pathlib import Path
@@ -13,6 +14,10 @@ from quadratics import SITES, Site, optimum, run, start
 
 from fox_hpc import FLModel, FoxRecipe, MissingExtra, RecipeError, SimEnv, fox
 from fox_hpc.algos import DpFedAvg, add_noise, clip_update, epsilon_spent, noise_multiplier_for
+
+with_accountant = pytest.mark.skipif(
+    importlib.util.find_spec("dp_accounting") is None, reason="needs the extra privacy"
+)
 
 
 def test_update_is_clipped_over_all_arrays_together() -> None:
@@ -142,6 +147,7 @@ PUBLISHED = [
 ]
 
 
+@with_accountant
 @pytest.mark.parametrize(("noise", "steps", "delta", "rate", "published"), PUBLISHED)
 def test_epsilon_is_that_of_the_formula_and_just_below_what_was_published(
     noise: float, steps: int, delta: float, rate: float, published: float
@@ -159,6 +165,7 @@ def delta_of_gaussian(noise: float, epsilon: float) -> float:
     return math.erfc(-high) / 2 - math.exp(epsilon) * math.erfc(-low) / 2
 
 
+@with_accountant
 def test_epsilon_without_sampling_is_just_above_the_exact_one() -> None:
     # dp-accounting's own tests publish this noise: it gives (1, 1e-6) by Renyi divergences of all orders.
     assert epsilon_spent(4.530877117, 1, 1e-6) == pytest.approx(1.0, rel=0.01)
@@ -168,6 +175,7 @@ def test_epsilon_without_sampling_is_just_above_the_exact_one() -> None:
         assert 1e-7 < delta_of_gaussian(noise, epsilon_spent(noise, 1, 1e-5)) < 1e-5
 
 
+@with_accountant
 def test_noise_for_an_epsilon_spends_just_that() -> None:
     noise = noise_multiplier_for(2.0, 100, 1e-5, 0.3)
 
