@@ -14,8 +14,8 @@ class DpFedAvg(Algorithm):
     """FedAvg that hides whether a site took part: each update is clipped, and their sum gets Gaussian noise.
 
     Each site counts the same and takes part in a round by chance; the sum is divided by the expected number.
-    The server sees what sites send: who does not trust it clips and adds noise at the sites (`clip_update`,
-    `add_noise`). Metrics are not averaged, since they would tell what the noise hides.
+    Who does not trust the server clips and adds noise at the sites (`clip_update`, `add_noise`). Metrics
+    are not averaged, since they would tell what the noise hides.
 
     Args:
         max_norm, noise_multiplier: what an update is clipped to; the noise's deviation on the sum, over that.
@@ -37,17 +37,15 @@ class DpFedAvg(Algorithm):
         **common: Any,
     ) -> None:
         check_cost(max_norm, noise_multiplier, sampling_rate)
-        self.max_norm, self.noise_multiplier, self.sampling_rate = max_norm, noise_multiplier, sampling_rate
-        self.seed = seed
+        self.max_norm, self.noise_multiplier = max_norm, noise_multiplier
+        self.sampling_rate, self.seed = sampling_rate, seed
         super().__init__(model, rounds, **common)
         refuse_whole(params_of(self.start()))
 
     @fox.algo
     def run(self) -> Any:
         """Run the rounds, and give the last model in the form of the first."""
-        import numpy as np
-
-        model, random = self.start(), np.random.default_rng(self.seed)
+        model, random = self.start(), _generator(self.seed)
         expected = self.sampling_rate * len(fox.clients)
         deviation = self.noise_multiplier * self.max_norm / expected
         for number in fox.rounds(self.rounds):
@@ -70,3 +68,9 @@ class DpFedAvg(Algorithm):
     def epsilon(self, delta: float) -> float:
         """Give the epsilon that all rounds cost together; see `epsilon_spent`."""
         return epsilon_spent(self.noise_multiplier, self.rounds, delta, self.sampling_rate)
+
+
+def _generator(seed: int | None) -> Any:
+    import numpy as np
+
+    return np.random.default_rng(seed)

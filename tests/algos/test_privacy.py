@@ -177,10 +177,10 @@ def test_epsilon_without_sampling_is_just_above_the_exact_one() -> None:
 
 @with_accountant
 def test_noise_for_an_epsilon_spends_just_that() -> None:
-    noise = noise_multiplier_for(2.0, 100, 1e-5, 0.3)
+    noise = noise_multiplier_for(2.0, 100, 1e-5)
 
-    assert epsilon_spent(noise, 100, 1e-5, 0.3) == pytest.approx(2.0, rel=1e-3)
-    algorithm = DpFedAvg(start(), 100, max_norm=1, noise_multiplier=noise, sampling_rate=0.3)
+    assert epsilon_spent(noise, 100, 1e-5) == pytest.approx(2.0, rel=1e-3)
+    algorithm = DpFedAvg(start(), 100, max_norm=1, noise_multiplier=noise)
     assert algorithm.epsilon(1e-5) == pytest.approx(2.0, rel=1e-3)
 
 

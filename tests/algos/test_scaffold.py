@@ -69,8 +69,8 @@ def test_site_that_misses_a_round_keeps_its_control(tmp_path: Path) -> None:
 
 def test_many_local_steps_lead_to_the_optimum_which_fedavg_misses(tmp_path: Path) -> None:
     best = optimum(EQUAL)
-    found = run(Scaffold(FLModel(params=start()), 60), Controlled(steps=6, lr=0.2), tmp_path)
-    drifted = by_equal_fedavg(60, lr=0.2, steps=6)
+    found = run(Scaffold(FLModel(params=start()), 30), Controlled(steps=6, lr=0.2), tmp_path)
+    drifted = by_equal_fedavg(30, lr=0.2, steps=6)
 
     assert np.abs(found.params["w"] - best).max() < 1e-7
     assert np.abs(drifted - best).max() > 1e-3
