@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .algos.fedavg import weighted_average
+    from .algos.weighted import weighted_average
     from .api.app import App, ClientApp, ServerApp
     from .api.backend import Backend
     from .api.client_api import FoxClientAPI, get_client_api
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "algos.fedavg": ("weighted_average",),
+    "algos.weighted": ("weighted_average",),
     "api.app": ("App", "ClientApp", "ServerApp"),
     "api.backend": ("Backend",),
     "api.client_api": ("FoxClientAPI", "get_client_api"),

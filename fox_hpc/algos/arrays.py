@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 #: So many elements are computed at once: they and two blocks of fp64 stay in a core's cache.
-_BLOCK = 32768
+BLOCK = 32768
 #: Beyond it fp64 does not hold every whole number.
 _MOST_EXACT = 2**53
 
@@ -92,7 +92,7 @@ def fold(left: Any, right: Any, shares: tuple[float, float], spare: tuple[bool, 
         shares: what each counts; together 1.
         spare: whether the memory of each may be taken for the answer. Else it is left as it is.
     """
-    kept_in = _sum_dtype(left)
+    kept_in = sum_dtype(left)
     for array, free in zip((left, right), spare, strict=True):
         if free and array.dtype == kept_in and _is_writable(array):
             into = array
@@ -111,9 +111,9 @@ def _fold_numpy(into: Any, left: Any, right: Any, shares: tuple[float, float]) -
 
     compute = np.result_type(into.dtype, np.float64)
     into, left, right = into.reshape(-1), left.reshape(-1), right.reshape(-1)
-    block, other = np.empty(min(_BLOCK, into.size), compute), np.empty(min(_BLOCK, into.size), compute)
-    for start in range(0, into.size, _BLOCK):
-        part = slice(start, min(start + _BLOCK, into.size))
+    block, other = np.empty(min(BLOCK, into.size), compute), np.empty(min(BLOCK, into.size), compute)
+    for start in range(0, into.size, BLOCK):
+        part = slice(start, min(start + BLOCK, into.size))
         size = part.stop - start
         block[:size], other[:size] = left[part], right[part]
         block *= shares[0]
@@ -127,13 +127,14 @@ def _fold_torch(into: Any, left: Any, right: Any, shares: tuple[float, float]) -
 
     compute = torch.complex128 if into.is_complex() else torch.float64
     into, left, right = into.view(-1), left.reshape(-1), right.reshape(-1)
-    for start in range(0, into.numel(), _BLOCK):
-        part = slice(start, start + _BLOCK)
+    for start in range(0, into.numel(), BLOCK):
+        part = slice(start, start + BLOCK)
         there = right[part].to(device=into.device, dtype=compute)
         into[part] = left[part].to(compute) * shares[0] + there * shares[1]
 
 
-def _sum_dtype(array: Any) -> Any:
+def sum_dtype(array: Any) -> Any:
+    """Give the dtype that sums of such arrays are kept in."""
     import numpy as np
 
     if is_torch(array):

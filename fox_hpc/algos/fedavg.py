@@ -2,60 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from ..api.group_call import GroupCall
-from ..api.results import Results
-from ..late import Late
-from .average import Average, weighted
-from .late import late_average
+from ..api.fox import fox
+from .algorithm import Algorithm
 
 
-def weighted_average(updates: GroupCall | Iterable[Any]) -> Any:
-    """Average what sites sent, each weighted by e.g. its number of samples.
+class FedAvg(Algorithm):
+    """The next model is the mean of what the sites send, weighted by their numbers of samples.
 
-    Args:
-        updates: (weights, weight) pairs, or FLModels with `num_samples` in their `meta`. A call that does
-            not wait, `fox.clients(blocking=False).train(w)`, is averaged while its answers come, so that
-            only the sum and what has just come are held. Of `fox.clients(late=True).train(w)` the sites
-            keep their answers, which are read piece by piece: only the mean is held. Weights are e.g.
-            name → array, numpy or torch; `algos.Average` says what else they may be, and in which order
-            and dtype sums are made.
-
-    Returns:
-        The same form as each of the updates, with their dtypes; whole numbers are rounded. The same updates
-        of the same sites always give the same bits. Updates in a list stay as they are.
-
-    Raises:
-        ValueError: there is no update, a weight is negative, all are 0, or updates differ in form.
-        GroupError: fewer sites answered than were needed.
+    Arguments are those of `Algorithm`. With an FLModel, metrics are averaged in the same way.
     """
-    if isinstance(updates, GroupCall):
-        return _on_arrival(updates)
-    if isinstance(updates, Results):
-        named, sites = updates.items(), updates.called
-    else:
-        named = [(f"update {number}", update) for number, update in enumerate(updates, 1)]
-        sites = tuple(name for name, _ in named)
-    late = {name: update for name, update in named if isinstance(update, Late)}
-    if late:
-        return late_average(late, sites)
-    mean = Average(sites)
-    for name, update in named:
-        mean.add(name, *weighted(name, update))
-    return mean.result()
 
-
-def _on_arrival(call: GroupCall) -> Any:
-    mean = Average(call.called)
-    try:
-        for site, answer in call.as_completed():
-            mean(site, answer)
-            del answer  # it would live until the next one comes
-            for lost in call.failures:
-                mean.absent(lost)
-    except BaseException:
-        call.cancel()
-        raise
-    return mean.result()
+    @fox.algo
+    def run(self) -> Any:
+        """Run the rounds, and give the last model in the form of the first."""
+        model = self.start()
+        for number in fox.rounds(self.rounds):
+            model = self.mean(self.ask(model, number), model)
+            self.tell(number, model)
+        return self.end(model)
