@@ -155,6 +155,59 @@ def test_a_context_is_filled_in_and_its_values_end_with_the_call(tmp_path: Path)
     assert run(steps, tmp_path) == ["site-1:server=>site-1 server site-1", 1, 2, 1]
 
 
+def test_each_place_has_the_props_that_were_set_for_it(tmp_path: Path) -> None:
+    class Asked:
+        @collab.publish
+        def ask(self) -> list[Any]:
+            return [collab.get_app_prop("lr"), collab.get_app_prop("epochs", 1), collab.get_app_prop("rounds")]
+
+    def steps() -> Any:
+        return collab.get_app_prop("rounds"), collab.get_app_prop("lr", "none"), dict(collab.clients.ask())
+
+    recipe = CollabRecipe("ported", Steps(steps), Asked(), min_clients=2)
+    recipe.set_client_prop("lr", 0.1)
+    recipe.set_server_prop("rounds", 3)
+    recipe.set_per_site_config({"site-2": {"lr": 0.2, "epochs": 5}})
+    told = recipe.execute(SimEnv(workspace=tmp_path)).result()
+
+    assert told == (3, "none", {"site-1": [0.1, 1, None], "site-2": [0.2, 5, None]})
+    assert recipe.described()["server_props"] == {"rounds": 3}
+
+
+def test_sub_objects_are_called_by_name_or_by_target(tmp_path: Path) -> None:
+    class Evaluator:
+        @collab.publish
+        def score(self, weights: float) -> float:
+            return 2 * weights
+
+    def steps() -> Any:
+        site = collab.clients[0]
+        named, targeted = site.evaluator.score(2.0), site(target="evaluator").score(3.0)
+        return named, targeted, dict(collab.clients(target="evaluator").score(1.0))
+
+    recipe = CollabRecipe("ported", Steps(steps), Trainer(), client_objects={"evaluator": Evaluator()}, min_clients=2)
+
+    assert recipe.execute(SimEnv(workspace=tmp_path)).result() == (4.0, 6.0, {"site-1": 2.0, "site-2": 2.0})
+
+
+def test_sites_call_each_other(tmp_path: Path) -> None:
+    class Peer:
+        @collab.publish
+        def pass_on(self) -> list[tuple[str, str]]:
+            return list(collab.other_clients.hello())
+
+        @collab.publish
+        def hello(self) -> str:
+            return f"{collab.caller} called {collab.site_name}"
+
+    told = CollabRecipe("ported", Steps(lambda: collab.clients[0].pass_on()), Peer(), min_clients=3)
+
+    assert told.execute(SimEnv(workspace=tmp_path)).result() == [
+        ("site-2", "site-1 called site-2"),
+        ("site-3", "site-1 called site-3"),
+    ]
+
+
 def test_what_the_main_function_returned_is_there_at_the_end(tmp_path: Path) -> None:
     class Server:
         @collab.main

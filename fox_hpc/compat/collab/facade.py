@@ -51,7 +51,7 @@ class Collab:
     @property
     def other_clients(self) -> ProxyList:
         """All sites but this one."""
-        return self.get_clients([site for site in fox.clients.site_names if site != fox.site_name])
+        return ProxyList(fox.other_clients)
 
     @property
     def leaf_clients(self) -> ProxyList:
@@ -115,8 +115,9 @@ class Collab:
         return fox.workspace
 
     def get_app_prop(self, name: str, default: Any = None) -> Any:
-        """Give a property of this place that was set here."""
-        return _kept.get(current().workspace, {}).get(name, default)
+        """Give a property of this place: one that was set here, or else by the recipe."""
+        here = _kept.get(current().workspace, {})
+        return here[name] if name in here else fox.prop(name, default)
 
     def set_app_prop(self, name: str, value: Any) -> None:
         """Keep a value at this place until the run ends; on each rank for itself."""

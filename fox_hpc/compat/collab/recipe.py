@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from ...api.terms import Terms
 from ...envs.base import ExecEnv, Run
 from ...errors import RecipeError
+from ...props import checked_props
 from ...recipe import FoxRecipe
 
 log = logging.getLogger(__name__)
@@ -99,6 +102,34 @@ class CollabRecipe(FoxRecipe):
             **{name: each for name, each in objects.items() if each},
             **ours,
         )
+        self.server_props = dict(self.props)
+
+    def set_client_prop(self, name: str, value: Any) -> None:
+        """Set what `collab.get_app_prop(name)` gives at every site."""
+        self.props = checked_props("props", {**self.props, name: value})
+
+    def set_server_prop(self, name: str, value: Any) -> None:
+        """Set what `collab.get_app_prop(name)` gives on the server."""
+        self.server_props = checked_props("server_props", {**self.server_props, name: value})
+
+    def set_per_site_config(self, config: Mapping[str, Mapping[str, Any]]) -> None:
+        """Set what `collab.get_app_prop(name)` gives at single sites: `{"site-1": {name: value}}`.
+
+        Raises:
+            RecipeError: it is no mapping of mappings, or holds what is no prop.
+        """
+        merged = dict(self.sites)
+        for site, props in config.items():
+            merged[site] = {**merged.get(site, {}), "props": props}
+        self.sites = self._checked_sites(merged)
+
+    def server_terms(self) -> Terms:
+        """Give what this recipe lays down for the server, whose props are its own in Collab."""
+        return replace(super().server_terms(), props=self.server_props)
+
+    def described(self) -> dict[str, Any]:
+        """Give the arguments as plain values, and the server's own props."""
+        return {**super().described(), "server_props": self.server_props}
 
     def execute(self, env: ExecEnv) -> CollabRun:  # type: ignore[override]
         """Start the recipe in an environment and return its run at once."""
