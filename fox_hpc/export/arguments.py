@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..api.filters import Filters
 from ..api.module_wrapper import ModuleWrapper
 
 
@@ -13,7 +14,13 @@ def describe(recipe: Any, names: Sequence[str]) -> dict[str, Any]:
     """Give a recipe's arguments by name; those that it keeps in another form as they were given."""
     server, client = recipe.server_app, recipe.client_app
     held = {"server": server.obj, "client": client.obj, "hpc_config": recipe.hpc_said}
+    held |= {"server_objects": server.objects, "client_objects": client.objects}
+    held |= {"server_filters": _given(server.filters), "site_filters": _given(client.filters)}
     return {name: plain(held.get(name, getattr(recipe, name, None))) for name in names}
+
+
+def _given(filters: Filters) -> dict[str, Any]:
+    return {name: each for name, each in vars(filters).items() if each}
 
 
 def plain(value: Any) -> Any:

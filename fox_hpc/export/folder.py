@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -116,9 +117,11 @@ def _modules_of(told: Mapping[str, Any]) -> Iterator[str]:
     for name, value in told.items():
         if name == "training_module" and value:
             yield value
-        elif name in ("server", "client") or name.endswith("_objects"):
-            objects = value.values() if isinstance(value, dict) else [value]
-            yield from (str(each).split(":")[0] for each in objects)
+        elif name in ("server", "client"):
+            yield value.split(":")[0]
+        elif name.endswith(("_objects", "_filters")):
+            parts = [each if isinstance(each, list) else [each] for each in value.values()]
+            yield from (part.split(":")[0] for part in itertools.chain(*parts))
 
 
 def _home_of(recipe: Exportable) -> tuple[Path, str]:

@@ -159,7 +159,11 @@ def test_each_place_has_the_props_that_were_set_for_it(tmp_path: Path) -> None:
     class Asked:
         @collab.publish
         def ask(self) -> list[Any]:
-            return [collab.get_app_prop("lr"), collab.get_app_prop("epochs", 1), collab.get_app_prop("rounds")]
+            return [
+                collab.get_app_prop("lr"),
+                collab.get_app_prop("epochs", 1),
+                collab.get_app_prop("rounds"),
+            ]
 
     def steps() -> Any:
         return collab.get_app_prop("rounds"), collab.get_app_prop("lr", "none"), dict(collab.clients.ask())
@@ -185,7 +189,9 @@ def test_sub_objects_are_called_by_name_or_by_target(tmp_path: Path) -> None:
         named, targeted = site.evaluator.score(2.0), site(target="evaluator").score(3.0)
         return named, targeted, dict(collab.clients(target="evaluator").score(1.0))
 
-    recipe = CollabRecipe("ported", Steps(steps), Trainer(), client_objects={"evaluator": Evaluator()}, min_clients=2)
+    recipe = CollabRecipe(
+        "ported", Steps(steps), Trainer(), client_objects={"evaluator": Evaluator()}, min_clients=2
+    )
 
     assert recipe.execute(SimEnv(workspace=tmp_path)).result() == (4.0, 6.0, {"site-1": 2.0, "site-2": 2.0})
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fox_hpc import FoxClientAPI, FoxRecipe, RecipeError, fox
+from fox_hpc import Filters, FoxClientAPI, FoxRecipe, RecipeError, fox
 
 REPO = Path(__file__).resolve().parents[2]
 SERVER = """
@@ -187,11 +187,31 @@ def test_the_code_goes_into_a_folder_within_the_exported_one(tmp_path: Path, cod
 
 def test_every_argument_of_a_recipe_is_told() -> None:
     # An argument whose attribute has another name would be told as None to those who review a folder.
-    held = {"server", "client"}
+    held = {f"{place}{kind}" for place in ("server", "client") for kind in ("", "_objects")}
+    held |= {"server_filters", "site_filters"}
     names = set(inspect.signature(FoxRecipe).parameters) - {"unknown"}
 
     assert set(recipe.described()) == names
     assert {name for name in names - held if not hasattr(recipe, name)} == set()
+
+
+def test_sub_objects_and_filters_are_told_by_name() -> None:
+    told = FoxRecipe(
+        "parts",
+        1,
+        Server(),
+        Client(),
+        client_objects={"eval": Client()},
+        site_filters=Filters(outgoing=[_keep]),
+    ).described()
+
+    assert told["client_objects"]["eval"].endswith("test_folder:Client")
+    assert list(told["site_filters"]) == ["outgoing"]
+    assert told["site_filters"]["outgoing"][0].endswith("test_folder:_keep")
+
+
+def _keep(value: Any) -> Any:
+    return value
 
 
 def test_a_training_function_is_told_in_the_place_of_the_api_that_runs_it() -> None:
