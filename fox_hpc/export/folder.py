@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from ..api.module_wrapper import ModuleWrapper
 from ..errors import RecipeError, WorkspaceError
 from .manifest import MANIFEST, check_manifest, write_manifest
 from .sources import binds, find_sources, module_names
@@ -69,10 +70,18 @@ def export(recipe: Exportable, folder: Path, code: str | None) -> Path:
         RecipeError: the recipe file is not known, or the folder has something in it.
         WorkspaceError: the folder cannot be written.
     """
-    file, name = _home_of(recipe)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RecipeError(f"{folder} has something in it already: a new folder, or an empty one, is right")
+    file, module, name = _home_of(recipe)
     inside = _checked_code(code)
     told = recipe.described()
-    sources = find_sources(file, _modules_of(told), [file.parent, *map(Path, recipe.code_path)])
+    modules = list(_modules_of(told))
+    if module != file.stem and module in modules:
+        raise RecipeError(
+            f"{file} is the module {module} here, but is loaded as {file.stem} elsewhere, where its objects "
+            "have other names: put them into another module than the recipe"
+        )
+    sources = find_sources(file, modules, [file.parent, *map(Path, recipe.code_path)])
     job = {
         "format": FORMAT,
         "recipe": {"file": (inside / file.name).as_posix(), "name": name},
@@ -96,7 +105,7 @@ def open_exported(folder: Path) -> Exported:
     Raises:
         RecipeError: a file is not as it was exported, or a module is not here.
     """
-    check_manifest(folder)
+    known = check_manifest(folder)
     try:
         job = json.loads((folder / JOB).read_bytes())
         made, file, name = job["format"], job["recipe"]["file"], job["recipe"]["name"]
@@ -105,8 +114,8 @@ def open_exported(folder: Path) -> Exported:
         raise RecipeError(f"{folder / JOB} is not the {JOB} of an exported recipe: {error!r}") from error
     if made != FORMAT:
         raise RecipeError(f"{folder / JOB} is of format {made}; this fox-hpc reads {FORMAT}")
-    if not (folder / file).is_file():
-        raise RecipeError(f"{folder / JOB} names {file}, but there is no such file")
+    if file not in known:
+        raise RecipeError(f"{folder / JOB} names {file}, which {MANIFEST} does not list")
     if not shipped:
         _refuse_missing(folder, modules)
     return Exported(folder, folder / file, name, told)
@@ -124,19 +133,19 @@ def _modules_of(told: Mapping[str, Any]) -> Iterator[str]:
             yield from (part.split(":")[0] for part in itertools.chain(*parts))
 
 
-def _home_of(recipe: Exportable) -> tuple[Path, str]:
-    """Find the file that makes the recipe when it is loaded, and what it is called there."""
+def _home_of(recipe: Exportable) -> tuple[Path, str, str]:
+    """Find the file that makes the recipe when it is loaded, its module, and the recipe's name in it."""
     known = [
-        (Path(file).resolve(), name)
+        (Path(file).resolve(), ModuleWrapper(module).name, name)
         for module in list(sys.modules.values())
         if (file := getattr(module, "__file__", None)) and str(file).endswith(".py")
         for name, value in list(vars(module).items())
         if value is recipe
     ]
     # `recipe` first; then the order of import.
-    for file, name in sorted(known, key=lambda each: each[1] != "recipe"):
+    for file, module, name in sorted(known, key=lambda each: each[2] != "recipe"):
         if binds(file, name):
-            return file, name
+            return file, module, name
     raise RecipeError(
         "the recipe cannot be exported: no file makes it when it is loaded. `recipe = FoxRecipe(…)` at the "
         "top level of a file is right, outside of functions and of `if __name__ == '__main__':`"
@@ -151,8 +160,6 @@ def _checked_code(code: str | None) -> PurePosixPath:
 
 
 def _write(folder: Path, job: Mapping[str, Any], files: Mapping[PurePosixPath, Path]) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RecipeError(f"{folder} has something in it already: a new folder, or an empty one, is right")
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:

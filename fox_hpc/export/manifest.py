@@ -24,8 +24,8 @@ def write_manifest(folder: Path) -> None:
     (folder / MANIFEST).write_text("".join(lines), encoding="utf-8")
 
 
-def check_manifest(folder: Path) -> None:
-    """Hold every file against the manifest; nothing of the folder is run.
+def check_manifest(folder: Path) -> tuple[str, ...]:
+    """Hold every file against the manifest, and give their names; nothing of the folder is run.
 
     Python's caches are removed first: it would run them in the place of the source, and no manifest
     can know them.
@@ -42,6 +42,7 @@ def check_manifest(folder: Path) -> None:
             raise RecipeError(f"{folder}: {name} is missing, but {MANIFEST} lists it")
         if _sum(folder / name) != known:
             raise RecipeError(f"{folder}: {name} was changed after the export: {MANIFEST} has another sum")
+    return tuple(said)
 
 
 def _read(folder: Path) -> dict[str, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 import pytest
 
 from fox_hpc import Filters, FoxClientAPI, FoxRecipe, RecipeError, fox
+from fox_hpc.export.folder import open_exported
+from fox_hpc.export.manifest import write_manifest
 
 REPO = Path(__file__).resolve().parents[2]
 SERVER = """
@@ -44,6 +48,11 @@ recipe = FoxRecipe(
     "summing", int(os.environ.get("SITES", "2")), Sum(4), client,
     hpc_config={"time_limit": "0:10:00"}, sites={"site-1": {"hpc_config": {"mem": "1G"}}},
 )
+"""
+WITH_SERVER = """
+import exported_client
+from fox_hpc import FoxRecipe
+recipe = FoxRecipe("job", 1, Sum(1), exported_client)
 """
 #: As a user has it who runs the file that defines the recipe.
 SCRIPT = (
@@ -177,6 +186,35 @@ def test_a_recipe_that_no_file_makes_cannot_be_exported(tmp_path: Path) -> None:
     made = FoxRecipe("nowhere", 1, Server(), Client())
     with pytest.raises(RecipeError, match=r"no file makes it when it is loaded\. `recipe = FoxRecipe"):
         made.export(tmp_path / "out")
+
+
+def test_objects_beside_a_recipe_in_a_package_would_be_called_otherwise_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "exported_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "job.py").write_text(SERVER + WITH_SERVER)
+    (tmp_path / "exported_client.py").write_text(
+        "from fox_hpc import fox\n@fox.collab\ndef double(number): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    job = importlib.import_module("exported_package.job")
+
+    with pytest.raises(RecipeError, match=r"is the module exported_package\.job here, but is loaded as job"):
+        job.recipe.export(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_recipe_file_that_the_manifest_does_not_list_is_not_run(project: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(project / "shipped", folder)
+    text = (folder / "job.json").read_text().replace("src/job.py", str(project / "job.py"))
+    (folder / "job.json").write_text(text)
+    write_manifest(folder)
+
+    with pytest.raises(RecipeError, match=r"job\.py, which MANIFEST\.sha256 does not list"):
+        open_exported(folder)
 
 
 @pytest.mark.parametrize("code", ["/src", "../src", "."], ids=["absolute", "above", "itself"])
