@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ from .api.code_folders import find_module, folder_of, folder_of_object, is_users
 from .api.filters import Filters
 from .api.terms import Terms
 from .errors import RecipeError
+from .export.arguments import describe
+from .export.folder import export
 from .hpc.resources import HpcConfig
 from .props import checked_props
 from .spec import SiteSpec
@@ -120,6 +123,26 @@ class FoxRecipe:
         if not callable(getattr(env, "deploy", None)) or isinstance(env, type):
             raise RecipeError(f"execute({env!r}): an environment is right, e.g. SimEnv(num_clients=2)")
         return env.deploy(self)
+
+    def export(self, folder: str | os.PathLike[str], code: str | None = None) -> Path:
+        """Write a folder that can be read, signed, and run elsewhere: `fox-hpc submit FOLDER`.
+
+        It has the recipe's file, its arguments for readers, and a manifest. Nothing in it is pickled.
+
+        Args:
+            folder: is made; may be there if it is empty.
+            code: a name, e.g. "src", of the folder within it that all of the recipe's modules are copied
+                to. By default the modules are named only, and must be there where it is run.
+
+        Raises:
+            RecipeError: no file makes this recipe when it is loaded, or the folder is not empty.
+            WorkspaceError: the folder cannot be written.
+        """
+        return export(self, Path(folder).absolute(), code)
+
+    def described(self) -> dict[str, Any]:
+        """Give the arguments as plain values: what a reader of an exported folder sees."""
+        return describe(self, _ARGUMENTS)
 
     def site_names(self, count: int) -> tuple[str, ...]:
         """Name the sites of a run: site-1, site-2, …"""

@@ -26,13 +26,15 @@ FLOORS = {
     "testing": 2,
     "server": 3,
     "site": 3,
+    "export": 4,
     "recipe": 4,
     "envs": 4,
+    "compat": 5,
     "cli": 5,
     "__main__": 5,
     "__init__": 5,
 }
-SAME_WING = [{"recipe", "envs"}, {"cli", "__main__", "__init__"}]
+SAME_WING = [{"recipe", "export", "envs"}, {"cli", "__main__", "__init__"}]
 
 HEAVY = {"torch", "numpy", "mlflow", "wandb", "tensorboard", "tensorflow", "mpi4py", "sklearn", "pandas"}
 MOST_LINES = 300

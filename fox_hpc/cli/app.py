@@ -27,8 +27,10 @@ Exit codes:
 
 #: command → (module below this package, one line of help)
 COMMANDS = {
+    "new": ("new", "Write a starter project."),
     "submit": ("submit", "Run a recipe and watch it until it ends."),
     "render": ("render", "Print the jobs of a recipe: scripts and commands."),
+    "export": ("export", "Write a recipe and its code as a folder to review, sign and run elsewhere."),
     "status": ("status", "Show what is known of a run."),
     "logs": ("logs", "Print what a site's job wrote."),
     "attach": ("attach", "Watch a run that is on, until it ends."),

@@ -11,6 +11,7 @@ from types import ModuleType
 
 from ..envs.base import ExecEnv
 from ..errors import FoxError, RecipeError
+from ..export.folder import Exported, open_exported
 from ..recipe import FoxRecipe
 
 
@@ -26,13 +27,17 @@ class Loaded:
 def load(path: str) -> Loaded:
     """Run a recipe file once, as an importable module, and take `recipe` and `env` from it.
 
-    Its folder goes first on `sys.path`, and it is registered under its own name, so that what it defines
-    can be found by that name in other processes. `if __name__ == "__main__":` blocks do not run.
+    A folder is one that `recipe.export()` has made: it is checked first, file by file. The file's folder
+    goes first on `sys.path`, and it is registered under its own name, so that what it defines can be found
+    by that name in other processes. `if __name__ == "__main__":` blocks do not run.
 
     Raises:
-        RecipeError: the file is missing, raises, or defines no `recipe`.
+        RecipeError: the file is missing, raises, or defines no `recipe`; or an exported folder is not as it
+            was exported.
     """
     file = Path(path).resolve()
+    if file.is_dir():
+        return _load_exported(open_exported(file))
     if not file.is_file():
         raise RecipeError(f"there is no recipe file {path}")
     module = _run(file, path)
@@ -42,6 +47,16 @@ def load(path: str) -> Loaded:
     if env is not None and not isinstance(env, ExecEnv):
         raise RecipeError(f"{path}: env is a {type(env).__name__}: SimEnv, PocEnv or HpcEnv is right")
     return Loaded(file, recipe, env)
+
+
+def _load_exported(exported: Exported) -> Loaded:
+    file = exported.file
+    module = _run(file, str(file))
+    recipe, env = getattr(module, exported.name, None), getattr(module, "env", None)
+    if not isinstance(recipe, FoxRecipe):
+        raise RecipeError(f"{file} makes no FoxRecipe named {exported.name!r}")
+    exported.check(recipe.described())
+    return Loaded(file, recipe, env if isinstance(env, ExecEnv) else None)
 
 
 def _run(file: Path, path: str) -> ModuleType:
