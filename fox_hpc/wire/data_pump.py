@@ -147,6 +147,8 @@ class Pipe:
         self._closed = False
         self._sockets = [down]
         self._fds: list[int] = []
+        #: What is waited for at each of them: to read, to write.
+        self._wanted = [(True, False), (True, False)]
         #: What is on its way to each of them.
         self._holds = holds(spliced)
 
@@ -191,36 +193,49 @@ class Pipe:
             self._pump.gone(self)
 
     def _read(self, number: int) -> None:
-        """Take what came from one end, and give it to the other at once."""
-        other = 1 - number
-        hold = self._holds[other]
-        if self._closed or hold.left:
-            return
+        """Take what came from one end, and give it to the other at once, until others are to have a turn."""
+        other, left = 1 - number, MOST_BYTES
+        while left > 0 and not (self._closed or self._holds[other].left):
+            count = self._fill(other, self._sockets[number])
+            if count is None:
+                break
+            left -= count
+            self._drain(other)
+        self._wait()
+
+    def _fill(self, number: int, source: socket.socket) -> int | None:
+        """Give how many bytes came, None if none are there now; where none will come the pipe ends."""
+        hold = self._holds[number]
         try:
-            count = hold.fill(self._sockets[number], self._pump.most_bytes(hold))
+            count = hold.fill(source, self._pump.most_bytes(hold))
         except BlockingIOError:
-            return
+            return None
         except OSError:
             count = 0
         if not count:
             self.close()
-            return
         self.moved_at = time.monotonic()
-        self._write(other)
+        return count
 
-    def _write(self, number: int) -> None:
-        if self._closed:
-            return
+    def _drain(self, number: int) -> None:
         try:
-            self._holds[number].drain(self._sockets[number])
+            if not self._closed:
+                self._holds[number].drain(self._sockets[number])
         except BlockingIOError:
             pass
         except OSError:
             self.close()
-        if not self._closed:
-            self._wait()
+
+    def _write(self, number: int) -> None:
+        self._drain(number)
+        self._wait()
 
     def _wait(self) -> None:
         """Wait to read only where what was read last has left, and to write only where something is to be."""
+        if self._closed:
+            return
         for number, fd in enumerate(self._fds):
-            self._io.want(fd, read=not self._holds[1 - number].left, write=bool(self._holds[number].left))
+            wanted = not self._holds[1 - number].left, self._holds[number].left > 0
+            if wanted != self._wanted[number]:
+                self._wanted[number] = wanted
+                self._io.want(fd, read=wanted[0], write=wanted[1])

@@ -21,8 +21,8 @@ from ..errors import BlobError
 #: Gives memory of a size; raises BlobError if there is not as much.
 Memory = Callable[[int], memoryview]
 
-#: A region that nobody has viewed for so long goes back to the system.
-IDLE_S = 5.0
+#: A region that nobody has viewed for so long goes back; before, if the system is short of memory.
+IDLE_S = 60.0
 #: Regions are multiples of this, so that a header which is longer by a few bytes fits where the last one lay.
 GRAIN_BYTES = 2**16
 HUGE_BYTES = 2**21
