@@ -1,4 +1,4 @@
-"""What an end of the wire says first, and what it leaves alone: bytes sealed for another attempt than its own."""
+"""What an end of the wire says first, and what it leaves alone: what was sealed for another attempt."""
 
 from __future__ import annotations
 
