@@ -28,6 +28,8 @@ GRAIN_BYTES = 2**16
 HUGE_BYTES = 2**21
 #: What is smaller is soon made.
 LEAST_BYTES = 2**20
+#: None once the interpreter ends: it takes names away, and lets views go after that.
+_RUNS = True
 
 
 class Region:
@@ -57,12 +59,17 @@ class Region:
         pages = self._kind.from_buffer(self._pages)
         pages.region = self
         if gone is not None:
-            self._gone = weakref.ref(pages, lambda _: gone(self))
+
+            def ended(_: Any) -> None:
+                # Else this region would hold itself.
+                self._gone = None
+                gone(self)
+
+            self._gone = weakref.ref(pages, ended)
         return memoryview(pages).cast("B")[:size]
 
     def lend(self) -> None:
         """Nobody views it: the system may have its pages if it is short of any, and not at once."""
-        self._gone = None
         self._advise("MADV_FREE")
 
     def give_back(self, start: int, size: int) -> None:
@@ -157,8 +164,8 @@ class WarmMemory:
                 self._idle.setdefault(region.size, []).append(region)
 
     def _gone(self, region: Region) -> None:
-        region.lend()
-        if not (self._closed or region.spoilt):
+        if _RUNS and not (self._closed or region.spoilt):
+            region.lend()
             region.idle_since = time.monotonic()
             self._returned.append(region)
             self._watch()

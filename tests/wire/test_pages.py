@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,9 +100,7 @@ def test_region_that_nobody_needs_goes_back_after_a_while(
 def test_region_whose_pages_were_given_back_is_not_warm(memory: WarmMemory) -> None:
     place = memory(2 * MIB)
     place[:] = b"x" * place.nbytes
-    region = region_of(place)
-    assert region is not None
-    region.give_back(0, MIB)
+    spoil(place)
 
     assert bytes(place[MIB - 1 : MIB + 1]) == b"\0x"
     del place
@@ -116,15 +116,46 @@ def test_closed_memory_keeps_nothing(memory: WarmMemory) -> None:
     assert memory.idle_bytes == 0
 
 
-def test_region_goes_back_to_the_system_with_its_last_view(memory: WarmMemory) -> None:
+@pytest.mark.parametrize("end", ["closed", "spoilt"])
+def test_region_that_is_not_kept_goes_back_to_the_system_with_its_last_view(
+    memory: WarmMemory, end: str
+) -> None:
     gc.collect()
-    before = mapped()
-    places = [fresh(64 * MIB), memory(64 * MIB)]
-    assert mapped() >= before + 128 * MIB
-    memory.close()
-    places.clear()
+    gc.disable()
+    try:
+        before = mapped()
+        places = [fresh(64 * MIB), memory(64 * MIB)]
+        assert mapped() >= before + 128 * MIB
+        if end == "closed":
+            memory.close()
+        else:
+            spoil(places[1])
+        places.clear()
 
-    assert mapped() < before + 64 * MIB
+        assert mapped() < before + 32 * MIB
+    finally:
+        gc.enable()
+
+
+ENDING = """
+import numpy
+from fox_hpc.wire import pages
+
+memory = pages.WarmMemory(lambda delay_s, action: None)
+pages.kept = numpy.frombuffer(memory(2**21), numpy.uint8)
+"""
+
+
+def test_view_that_is_there_when_the_interpreter_ends_says_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, check=True)
+
+    assert done.stderr == b""
+
+
+def spoil(place: memoryview) -> None:
+    region = region_of(place)
+    assert region is not None
+    region.give_back(0, MIB)
 
 
 def mapped() -> int:
