@@ -14,9 +14,7 @@ Sources: AES-GCM, NIST SP 800-38D; one key per blob bounds its use far below the
 
 from __future__ import annotations
 
-import itertools
 import logging
-import mmap
 import os
 import struct
 import threading
@@ -27,6 +25,7 @@ import msgspec
 
 from ..errors import BlobError, WireError
 from ..late import LATE_BYTES
+from .pages import Memory, fresh
 
 log = logging.getLogger(__name__)
 
@@ -148,14 +147,15 @@ class SealedBlob:
 
     Args:
         frames: the buffers; they are referred to until `forget_frames` or `close`.
+        memory: gives what the ciphertext lies in.
     """
 
-    def __init__(self, frames: Sequence[Any]) -> None:
+    def __init__(self, frames: Sequence[Any], memory: Memory = fresh) -> None:
         self.id, self.key = os.urandom(16), os.urandom(32)
         self._frames = [memoryview(frame).cast("B") for frame in frames]
         self.plan = Plan([frame.nbytes for frame in self._frames])
-        self._starts = [*itertools.accumulate((chunk.size for chunk in self.plan.chunks), initial=0)]
-        self._sealed: memoryview | None = memory(self.plan.total_room)
+        # Laid out as at the receiver's, so that what comes back fits where this lay.
+        self._sealed: list[memoryview] | None = [memory(size) for size in self.plan.regions]
         self._tags: list[bytes] = []
         self._closed = False
         self._grown = threading.Condition()
@@ -172,8 +172,7 @@ class SealedBlob:
             for number, chunk in enumerate(self.plan.chunks):
                 if self._closed or sealed is None:
                     return
-                start = self._starts[number]
-                tag = self._seal_into(number, sealed[start : start + chunk.size], frames)
+                tag = self._seal_into(number, place_of(chunk, sealed), frames)
                 with self._grown:
                     self._tags.append(tag)
                     self._grown.notify_all()
@@ -206,10 +205,10 @@ class SealedBlob:
             raise BlobError(f"{self!r} has no chunk {number}")
         with self._grown:
             self._grown.wait_for(lambda: number < len(self._tags) or self._closed)
-            sealed, size = self._sealed, self.plan.chunks[number].size
+            sealed, chunk = self._sealed, self.plan.chunks[number]
         if sealed is not None:
-            return sealed[self._starts[number] : self._starts[number] + size], self._tags[number]
-        return self._seal_again(number, size)
+            return place_of(chunk, sealed), self._tags[number]
+        return self._seal_again(number, chunk.size)
 
     def _seal_again(self, number: int, size: int) -> tuple[memoryview, bytes]:
         frames = self._frames
@@ -244,21 +243,9 @@ class SealedBlob:
         return parts
 
 
-def memory(size: int) -> memoryview:
-    """Give fresh memory, from the system and given back to it, in huge pages where there are any.
-
-    Raises:
-        BlobError: there is not as much.
-    """
-    if not size:
-        return memoryview(bytearray())
-    try:
-        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    except OSError as error:
-        raise BlobError(f"no memory for the {size} bytes of a message: {error.strerror}") from error
-    if size >= CHUNK_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
-        pages.madvise(mmap.MADV_HUGEPAGE)
-    return memoryview(pages)
+def place_of(chunk: Chunk, regions: Sequence[memoryview]) -> memoryview:
+    """Give the memory of a chunk."""
+    return regions[chunk.region][chunk.start : chunk.start + chunk.size]
 
 
 def cipher(key: bytes, number: int) -> Any:

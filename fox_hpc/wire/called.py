@@ -91,23 +91,26 @@ class Called(Sender):
 
     def reply_encoded(self, incoming: Incoming, payload: list[Any]) -> None:
         """Like `reply`, with the frames that `write_reply` made."""
-        parcel = self._snapshot(payload, incoming.origin)
-        answer = Answer(incoming.id, incoming.origin, parcel)
         # Whoever ran the call may hold on to it until the next one comes: not to its arguments.
         incoming.call, incoming.frames = replace(incoming.call, args=(), kwargs={}), []
+        parcel = self._parcel(payload, incoming.origin)
+        answer = Answer(incoming.id, incoming.origin, parcel)
+        big = parcel.blob is not None
+        if not big:
+            parcel.snapshot()
         if self._answers.answer(incoming, answer):
             self._send_parcel("reply", answer.id, answer.target, parcel)
+            if big:
+                # Told of first: its first chunks leave while the others are being sealed.
+                parcel.snapshot()
         else:
             parcel.close()
 
-    def _snapshot(self, payload: list[Any], target: str) -> Parcel:
+    def _parcel(self, payload: list[Any], target: str) -> Parcel:
         try:
-            parcel = self._pack(payload, [target])
-            parcel.snapshot()
+            return self._pack(payload, [target])
         except BlobError as error:
-            parcel = self._pack(write_reply(Reply(fault=Fault.from_exception(error))), [target])
-            parcel.snapshot()
-        return parcel
+            return self._pack(write_reply(Reply(fault=Fault.from_exception(error))), [target])
 
     def resend_kept(self) -> None:
         """Send the answers again that nobody acknowledged; after a link came back."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import NotAllowed
 from .data_frames import hello_id
+from .data_hold import Hold, holds
 from .data_port import DataPort, Dialling
 from .data_times import NORMAL, DataTimes
 from .stream import Loop, tune
@@ -29,6 +30,8 @@ LEAST_BYTES = 2**15
 #: A session has one connection, and for a while those that it had before, or that only claim to be of it: a
 #: greeting that was recorded can be said again, and only the server can tell. Of more, the quietest goes.
 MOST_OF_ONE = 4
+#: So many connections are spliced; more are copied, which takes no pipes: those that a user may have are few.
+MOST_SPLICED = 32
 
 
 class DataPump:
@@ -37,6 +40,7 @@ class DataPump:
     Args:
         budget_bytes: what all connections together may hold.
         host, ports: see DataPort.
+        most_spliced: so many connections pass through the kernel alone.
 
     Raises:
         WireError: nothing can listen there.
@@ -50,8 +54,10 @@ class DataPump:
         host: str = "*",
         ports: Any = (0,),
         times: DataTimes = NORMAL,
+        most_spliced: int = MOST_SPLICED,
     ) -> None:
         self._io, self._budget_bytes, self._times = io, budget_bytes, times
+        self._most_spliced = most_spliced
         self._upstream: tuple[str, int] | None = None
         self._sessions: dict[bytes, str] = {}
         self._pipes: set[Pipe] = set()
@@ -101,10 +107,12 @@ class DataPump:
         share = self._budget_bytes // (2 * max(1, len(self._pipes)))
         return max(LEAST_BYTES, min(MOST_BYTES, share))
 
-    @property
-    def spare_bytes(self) -> int:
-        """How much of the budget nobody holds."""
-        return max(LEAST_BYTES, self._budget_bytes - sum(pipe.held for pipe in self._pipes))
+    def most_bytes(self, hold: Hold) -> int:
+        """How much may be read into a hold at once: its piece, as far as the budget has it to spare."""
+        if hold.room == self.piece_bytes:
+            return hold.room
+        spare = self._budget_bytes - sum(pipe.held for pipe in self._pipes) + hold.room
+        return min(self.piece_bytes, max(LEAST_BYTES, spare))
 
     def _greeted(self, data: bytes, sock: socket.socket) -> None:
         session = hello_id(data)
@@ -117,7 +125,7 @@ class DataPump:
             min(others, key=lambda pipe: pipe.moved_at).close()
         for pipe in self._pipes:
             pipe.trim()
-        pipe = Pipe(self, self._io, session, sock)
+        pipe = Pipe(self, self._io, session, sock, spliced=len(self._pipes) < self._most_spliced)
         self._pipes.add(pipe)
         Dialling(self._io, self._upstream, lambda up: pipe.start(up, data), self._times.dial_s)
 
@@ -129,7 +137,9 @@ class DataPump:
 class Pipe:
     """Two connections that are joined; when one ends, both do."""
 
-    def __init__(self, pump: DataPump, io: Loop, session: bytes, down: socket.socket) -> None:
+    def __init__(
+        self, pump: DataPump, io: Loop, session: bytes, down: socket.socket, *, spliced: bool = False
+    ) -> None:
         self.session = session
         self._pump, self._io = pump, io
         #: When something was read last.
@@ -137,8 +147,10 @@ class Pipe:
         self._closed = False
         self._sockets = [down]
         self._fds: list[int] = []
-        self._full = [memoryview(b""), memoryview(b"")]
-        self._places: list[bytearray] = [bytearray(), bytearray()]
+        #: What is waited for at each of them: to read, to write.
+        self._wanted = [(True, False), (True, False)]
+        #: What is on its way to each of them.
+        self._holds = holds(spliced)
 
     def start(self, up: socket.socket | None, greeting: bytes) -> None:
         """Begin to pass bytes on; without a connection upwards there is nothing to begin with."""
@@ -148,7 +160,7 @@ class Pipe:
             self.close()
             return
         self._sockets.append(up)
-        self._full[1] = memoryview(greeting)
+        self._holds[1].put(greeting)
         for number, sock in enumerate(self._sockets):
             sock.setblocking(False)
             tune(sock)
@@ -160,13 +172,12 @@ class Pipe:
     @property
     def held(self) -> int:
         """The memory that it has, in bytes."""
-        return sum(len(place) for place in self._places)
+        return sum(hold.room for hold in self._holds)
 
     def trim(self) -> None:
         """Give back what is not in use: there are more now who need some."""
-        self._places = [
-            place if full else bytearray() for place, full in zip(self._places, self._full, strict=True)
-        ]
+        for hold in self._holds:
+            hold.trim()
 
     def close(self) -> None:
         """End both connections."""
@@ -177,43 +188,54 @@ class Pipe:
             for sock in self._sockets:
                 with contextlib.suppress(OSError):
                     sock.close()
-            self._places = [bytearray(), bytearray()]
+            for hold in self._holds:
+                hold.close()
             self._pump.gone(self)
 
     def _read(self, number: int) -> None:
-        """Take what came from one end, and give it to the other at once."""
-        other = 1 - number
-        if self._closed or self._full[other]:
-            return
-        size = self._pump.piece_bytes
-        if len(self._places[other]) != size:
-            self._places[other] = bytearray()
-            self._places[other] = bytearray(min(size, self._pump.spare_bytes))
+        """Take what came from one end, and give it to the other at once, until others are to have a turn."""
+        other, left = 1 - number, MOST_BYTES
+        while left > 0 and not (self._closed or self._holds[other].left):
+            count = self._fill(other, self._sockets[number])
+            if count is None:
+                break
+            left -= count
+            self._drain(other)
+        self._wait()
+
+    def _fill(self, number: int, source: socket.socket) -> int | None:
+        """Give how many bytes came, None if none are there now; where none will come the pipe ends."""
+        hold = self._holds[number]
         try:
-            count = self._sockets[number].recv_into(self._places[other])
+            count = hold.fill(source, self._pump.most_bytes(hold))
         except BlockingIOError:
-            return
+            return None
         except OSError:
             count = 0
         if not count:
             self.close()
-            return
         self.moved_at = time.monotonic()
-        self._full[other] = memoryview(self._places[other])[:count]
-        self._write(other)
+        return count
 
-    def _write(self, number: int) -> None:
+    def _drain(self, number: int) -> None:
         try:
-            while self._full[number] and not self._closed:
-                self._full[number] = self._full[number][self._sockets[number].send(self._full[number]) :]
+            if not self._closed:
+                self._holds[number].drain(self._sockets[number])
         except BlockingIOError:
             pass
         except OSError:
             self.close()
-        if not self._closed:
-            self._wait()
+
+    def _write(self, number: int) -> None:
+        self._drain(number)
+        self._wait()
 
     def _wait(self) -> None:
         """Wait to read only where what was read last has left, and to write only where something is to be."""
+        if self._closed:
+            return
         for number, fd in enumerate(self._fds):
-            self._io.want(fd, read=not self._full[1 - number], write=bool(self._full[number]))
+            wanted = not self._holds[1 - number].left, self._holds[number].left > 0
+            if wanted != self._wanted[number]:
+                self._wanted[number] = wanted
+                self._io.want(fd, read=wanted[0], write=wanted[1])

@@ -6,10 +6,10 @@ import bisect
 import ctypes
 import mmap
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from ..errors import BlobError
-from .blob import CHUNK_BYTES, MOST_BYTES, Plan, cipher, memory
+from .blob import CHUNK_BYTES, MOST_BYTES, Plan, cipher
+from .pages import Memory, fresh, region_of
 
 
 class OpenedBlob:
@@ -18,12 +18,21 @@ class OpenedBlob:
     Args:
         id, key: as the holder has them.
         sizes: of the frames.
+        memory: gives what they lie in.
 
     Raises:
         BlobError: the sizes are more than this end takes.
     """
 
-    def __init__(self, id: bytes, key: bytes, sizes: Sequence[int], most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        id: bytes,
+        key: bytes,
+        sizes: Sequence[int],
+        most_bytes: int = MOST_BYTES,
+        memory: Memory = fresh,
+    ) -> None:
+        self._memory = memory
         self.id, self.plan = id, Plan(sizes, most_bytes)
         self._key = key
         self._regions: dict[int, memoryview] = {}
@@ -67,8 +76,9 @@ class OpenedBlob:
             chunk = self.plan.chunks[number]
             if number in self._opened and chunk.size >= mmap.PAGESIZE:
                 self._opened.discard(number)
-                pages: Any = self._region(chunk.region).obj
-                pages.madvise(mmap.MADV_DONTNEED, chunk.start, chunk.size // mmap.PAGESIZE * mmap.PAGESIZE)
+                region = region_of(self._region(chunk.region))
+                assert region is not None
+                region.give_back(chunk.start, chunk.size)
 
     def place(self, number: int) -> memoryview:
         """Give the memory where a chunk's ciphertext, without its tag, is to be written."""
@@ -77,7 +87,7 @@ class OpenedBlob:
 
     def _region(self, number: int) -> memoryview:
         if number not in self._regions:
-            self._regions[number] = memory(self.plan.regions[number])
+            self._regions[number] = self._memory(self.plan.regions[number])
         return self._regions[number]
 
     def open(self, number: int, tag: bytes) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from ..errors import BlobError
 from .blob import BIG_BYTES, Ref, SealedBlob
 from .blob_folder import BlobFolder
+from .pages import Memory, fresh
 
 
 class Holder(Protocol):
@@ -36,6 +37,7 @@ class Parcel:
         targets: the cells that it is for.
         holder: None sends everything within the message.
         folder: a big one is written there at once, and not held in memory.
+        memory: gives what a big one lies in once it is sealed.
 
     Raises:
         BlobError: it cannot be written there.
@@ -47,6 +49,7 @@ class Parcel:
         targets: Sequence[str],
         holder: Holder | None = None,
         folder: BlobFolder | None = None,
+        memory: Memory = fresh,
     ) -> None:
         self._frames = list(frames)
         self._holder, self._folder = holder, folder
@@ -54,7 +57,7 @@ class Parcel:
         self._left, self._without = set(targets), set(targets)
         self.blob: SealedBlob | None = None
         if holder is not None and sum(memoryview(frame).nbytes for frame in frames) > BIG_BYTES:
-            self.blob = SealedBlob(frames)
+            self.blob = SealedBlob(frames, memory)
             holder.hold(self)
             if folder is not None:
                 self._write(folder)

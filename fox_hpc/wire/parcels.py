@@ -15,6 +15,7 @@ from .data_frames import hello_id
 from .data_peer import DataPeer
 from .data_times import NORMAL, DataTimes
 from .opened_blob import OpenedBlob
+from .pages import WarmMemory
 from .parcel import Parcel
 from .session import Session
 from .stream import Loop
@@ -42,7 +43,7 @@ class Parcels:
         folder: BlobFolder | None = None,
     ) -> None:
         self._io, self._most_bytes, self._times = io, most_bytes, times
-        self._folder = folder
+        self._folder, self._memory = folder, WarmMemory(io.call_later)
         self._reading: set[bytes] = set()
         self._peers: dict[str, DataPeer] = {}
         self._held: dict[bytes, Parcel] = {}
@@ -58,7 +59,7 @@ class Parcels:
         Raises:
             BlobError: it cannot be put where it should lie.
         """
-        return Parcel(frames, targets, self, self._folder)
+        return Parcel(frames, targets, self, self._folder, self._memory)
 
     # Who the peers are.
 
@@ -99,6 +100,7 @@ class Parcels:
         """See zmq_loop.Closable."""
         for cell in list(self._peers):
             self.part(cell)
+        self._memory.close()
 
     # What comes.
 
@@ -184,7 +186,7 @@ class Parcels:
             raise NotAllowed(f"{cell} refers to a blob, and shares no session with this end")
         ref = _ref_of(cell, frames)
         key = peer.session.unwrap(ref.key, ref.id)
-        return peer, OpenedBlob(ref.id, key, ref.sizes, self._most_bytes), ref.folder
+        return peer, OpenedBlob(ref.id, key, ref.sizes, self._most_bytes, self._memory), ref.folder
 
     def drop(self, cell: str, id: bytes) -> None:
         """Nobody needs a blob any more; from any thread."""

@@ -25,7 +25,7 @@ from fox_hpc.wire import channel, envelope
 from fox_hpc.wire.cell import Cell, Incoming, relay_cell, worker_cell
 from fox_hpc.wire.data_port import DataPort
 from fox_hpc.wire.data_pump import DataPump
-from fox_hpc.wire.data_times import DataTimes
+from fox_hpc.wire.data_times import NORMAL, DataTimes
 from fox_hpc.wire.envelope import Envelope
 from fox_hpc.wire.handshake import Welcome
 from fox_hpc.wire.keys import Keys, load_keys, make_keys, new_keys
@@ -54,12 +54,12 @@ class ThinRelay:
     """What FoxExecutor does with messages, without jobs."""
 
     def __init__(self, chain: Chain, port: int = 0) -> None:
-        self.io = ZmqIo(**LINK)
+        self.io = ZmqIo(**chain.link_waits)
         self._mangle = chain.mangle
         self._attempts = chain.attempts
         allowed = {site: keys.public for site, keys in chain.site_keys.items()}
         self.down = self.io.listen(self, chain.relay_keys, allowed, host="127.0.0.1", port=port)
-        self.pump = DataPump(self.io, host="127.0.0.1", times=SHORT)
+        self.pump = DataPump(self.io, host="127.0.0.1", times=chain.times)
         self.io.links.append(self.pump)
         self._data_port = chain.proxies["relay data"].port
         url = f"tcp://127.0.0.1:{chain.proxies['server link'].port}"
@@ -116,7 +116,7 @@ class Site:
 
     def __init__(self, chain: Chain, name: str, attempt: int) -> None:
         self.name, self.attempt = name, attempt
-        self.io = ZmqIo(**LINK)
+        self.io = ZmqIo(**chain.link_waits)
         env = WorkerEnv(
             parent_urls=(f"tcp://127.0.0.1:{chain.proxies['relay link'].port}",),
             parent_fqcn=relay_cell(name),
@@ -126,7 +126,7 @@ class Site:
             keys_dir=str(chain.folder / name),
             attempt=attempt,
         )
-        self.up = Uplink(self.io, env, load_keys(chain.folder / name, name), 600.0, times=SHORT)
+        self.up = Uplink(self.io, env, load_keys(chain.folder / name, name), 600.0, times=chain.times)
         self._answer = chain.answer
         self._thread = threading.Thread(target=self._serve, name=f"serve {name}", daemon=True)
 
@@ -160,6 +160,7 @@ class Chain:
         harms: what is done by the proxy at each place.
         mangle: what the relay does to messages.
         start: False leaves it to others to start workers.
+        real_waits: let everything wait as long as in a run.
     """
 
     def __init__(
@@ -173,6 +174,7 @@ class Chain:
         serve: Callable[[Call], Any] = lambda call: None,
         most_bytes: int = 2**40,
         start: bool = True,
+        real_waits: bool = False,
     ) -> None:
         self._start = start
         self.folder, self.answer, self.mangle, self._serve = folder, answer, mangle, serve
@@ -184,9 +186,10 @@ class Chain:
             make_keys(folder / name, [name], known=known)
             self.site_keys[name] = load_keys(folder / name, name)
         self.attempts = dict.fromkeys(names, 1)
-        self.io = ZmqIo(**LINK)
-        self.parcels = Parcels(self.io, times=SHORT, most_bytes=most_bytes)
-        self.data_port = DataPort(self.io, self.parcels.greeted, host="127.0.0.1", times=SHORT)
+        self.times, self.link_waits = (NORMAL, {}) if real_waits else (SHORT, LINK)
+        self.io = ZmqIo(**self.link_waits)
+        self.parcels = Parcels(self.io, times=self.times, most_bytes=most_bytes)
+        self.data_port = DataPort(self.io, self.parcels.greeted, host="127.0.0.1", times=self.times)
         self.io.links += [self.parcels, self.data_port]
         harms = harms or {}
         targets: dict[Place, Callable[[], int]] = {

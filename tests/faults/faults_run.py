@@ -6,18 +6,26 @@ import argparse
 import json
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from scenario import Outcome, run
+from chain import PLACES
+from scenario import Outcome, run, run_outage
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/faults", description=__doc__)
     parser.add_argument("--count", type=int, default=200, help="how many seeds (200)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
+    parser.add_argument(
+        "--outage",
+        type=float,
+        metavar="SECONDS",
+        help="instead: with the waits of a real run, break each connection once, for so long; e.g. 60",
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON object for each scenario")
     parser.add_argument("--log", action="store_true", help="show what the package logs")
     chosen = parser.parse_args()
@@ -26,6 +34,13 @@ def main() -> int:
         format="%(relativeCreated)7d %(threadName)s %(message)s",
     )
     outcomes = []
+    if chosen.outage:
+        # They wait most of the time.
+        with ThreadPoolExecutor(len(PLACES)) as pool:
+            for outcome in pool.map(lambda place: run_outage(place, chosen.outage, chosen.first), PLACES):
+                outcomes.append(outcome)
+                show(outcome, chosen.json)
+        return summary(outcomes, chosen.json)
     for seed in range(chosen.first, chosen.first + chosen.count):
         outcomes.append(run(seed))
         show(outcomes[-1], chosen.json)

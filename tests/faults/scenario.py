@@ -84,7 +84,8 @@ def mangle(name: str, seed: int) -> Mangle:
 class Work:
     """What a scenario's sites do, and how often they did it."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_s: float = LIMIT_S) -> None:
+        self.limit_s = limit_s
         self.ran: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -98,7 +99,7 @@ class Work:
         self.count(f"{name} at {site.name}")
         if name.endswith("asks"):
             asked = site.up.cell.start(Call("double", (name, array), caller=site.name), ["server"])[0].future
-            array = asked.result(LIMIT_S)
+            array = asked.result(self.limit_s)
         return array[::-1].copy()
 
     def serve(self, call: Call) -> Any:
@@ -115,14 +116,43 @@ def run(seed: int) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         chain = Chain(Path(folder), work.answer, harms=harms, mangle=mangle(messages, seed), serve=work.serve)
         with chain:
-            _work(chain, seed, work, outcome, restart)
+            _work(chain, seed, work, outcome, restart=restart)
     outcome.seconds = time.monotonic() - began
     outcome.what = [f"{harm} ({place})" for place, some in harms.items() for harm in some]
     outcome.what += [messages] * (messages != "nothing") + ["relay restarted"] * restart
     return outcome
 
 
-def _work(chain: Chain, seed: int, work: Work, outcome: Outcome, restart: bool) -> None:
+def run_outage(place: Place, seconds: float, seed: int = 0) -> Outcome:
+    """Run a scenario with the waits of a real run: from some byte on, a place lets nobody in for so long.
+
+    The byte is one after the workers have come: one that cannot reach its relay at its start ends.
+    """
+    chosen = random.Random(f"{place} {seed}")
+    harm = Harm("outage", chosen.choice(("up", "down")), chosen.randrange(2800, 4200), seconds)
+    if place.endswith("data"):
+        harm.at = chosen.randrange(8_000_000)
+    began, limit_s = time.monotonic(), seconds + 90.0
+    outcome, work = Outcome(seed), Work(limit_s)
+    with tempfile.TemporaryDirectory() as folder:
+        chain = Chain(Path(folder), work.answer, harms={place: [harm]}, serve=work.serve, real_waits=True)
+        with chain:
+            _work(chain, seed, work, outcome, limit_s=limit_s)
+    outcome.seconds, outcome.what = time.monotonic() - began, [f"{seconds:g} s: {harm} ({place})"]
+    # Whoever waits for a minute gets his answer after it, and no error.
+    outcome.wrong += outcome.errors
+    return outcome
+
+
+def _work(
+    chain: Chain,
+    seed: int,
+    work: Work,
+    outcome: Outcome,
+    *,
+    restart: bool = False,
+    limit_s: float = LIMIT_S,
+) -> None:
     numbers = np.random.default_rng(seed)
     calls: list[tuple[str, Any, list[Future[Any]]]] = []
     for number, size in enumerate(SIZES):
@@ -131,7 +161,7 @@ def _work(chain: Chain, seed: int, work: Work, outcome: Outcome, restart: bool) 
         calls.append((name, array, chain.call("turn", name, array)))
         if restart and number == 1:
             chain.restart_relay()
-    deadline = time.monotonic() + LIMIT_S
+    deadline = time.monotonic() + limit_s
     for name, array, futures in calls:
         wanted = (array * 2 if name.endswith("asks") else array)[::-1]
         for site, future in zip(chain.attempts, futures, strict=True):

@@ -1,4 +1,4 @@
-"""What an end of the wire leaves alone: bytes that were sealed for another attempt than its own."""
+"""What an end of the wire says first, and what it leaves alone: what was sealed for another attempt."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from data_ends import on
 
-from fox_hpc.call import Call
+from fox_hpc.call import Call, Reply
 from fox_hpc.wire import channel, envelope
-from fox_hpc.wire.blob import BIG_BYTES
+from fox_hpc.wire.blob import BIG_BYTES, CHUNK_BYTES
 from fox_hpc.wire.call_codec import write_call
 from fox_hpc.wire.cell import Cell, worker_cell
 from fox_hpc.wire.keys import new_keys
@@ -36,8 +36,11 @@ class Ends:
         self.keys, self.server, self.parcels = new_keys("server"), Parcels(io), Parcels(io)
         self.sent: list[Any] = []
         self.worker = Cell(
-            WORKER, lambda target, frames: self.sent.append(frames), io.call_later, parcels=self.parcels
+            WORKER, lambda target, frames: self.send(frames), io.call_later, parcels=self.parcels
         )
+
+    def send(self, frames: list[Any]) -> None:
+        self.sent.append(frames)
 
     def begin_attempt(self, *, heard: bool = True) -> None:
         """Let the worker be a new one, of which the server has heard, or has not yet."""
@@ -71,3 +74,33 @@ def test_call_that_comes_before_the_server_has_heard_of_the_attempt_is_taken_whe
     on(io, ends.hear)
     on(io, ends.call)
     assert [incoming.id for incoming in ends.worker.running()] == ["7"]
+
+
+class Watching(Ends):
+    """Notes how many chunks were sealed when something was sent."""
+
+    def __init__(self, io: ZmqIo) -> None:
+        super().__init__(io)
+        self.sealed: list[int] = []
+
+    def send(self, frames: list[Any]) -> None:
+        super().send(frames)
+        self.sealed.append(self.count())
+
+    def count(self) -> int:
+        [parcel] = self.parcels._held.values()
+        assert parcel.blob is not None
+        return len(parcel.blob._tags)
+
+
+def test_big_answer_is_told_of_first_and_sealed_when_its_owner_goes_on(io: ZmqIo) -> None:
+    ends = Watching(io)
+    on(io, ends.begin_attempt)
+    head = envelope.seal("call", channel.CALL, id="7", origin="server", target=WORKER)
+    on(io, lambda: ends.worker.deliver(envelope.read(head), write_call(Call("f"))))
+    incoming = ends.worker.take(5.0)
+    assert incoming is not None
+    ends.worker.reply(incoming, Reply(bytes(3 * CHUNK_BYTES)))
+
+    assert ends.sealed == [0]
+    assert ends.count() >= 3
