@@ -175,5 +175,5 @@ def read_batch(frames: Sequence[Any]) -> Batch:
         raise WireError(f"a batch is one frame, not {len(frames)}")
     try:
         return _batch_decoder.decode(frames[0])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"this is no batch: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -56,6 +57,18 @@ def _command(process: psutil.Process) -> list[str]:
     except psutil.NoSuchProcess:
         return []
     return [] if kept else words
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give all that the tests start a home of its own.
+
+    A job of PBS runs in a login shell: what the profile of whoever tests does there takes its time, and may
+    wait for what an earlier shell, which was killed, holds locked.
+    """
+    if not hasattr(config, "workerinput"):
+        home = tempfile.TemporaryDirectory(prefix="fox-home-")
+        config.add_cleanup(home.cleanup)
+        os.environ["HOME"] = home.name
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 from fox_hpc import FLModel
 from fox_hpc.call import Call, Fault, Reply
 from fox_hpc.errors import CodecError, WireError
-from fox_hpc.server.news import read_news, read_points
+from fox_hpc.metric import Batch, Fact, Point, Text, pack, read_batch, unpack, write_batch
+from fox_hpc.server.news import read_news
 from fox_hpc.wire import codec, data_frames, envelope, handshake
 from fox_hpc.wire.blob import CHUNK_BYTES, Ref, read_ref
 from fox_hpc.wire.call_codec import read_call, read_reply, write_call, write_reply
@@ -77,7 +78,8 @@ PARSERS: dict[str, tuple[Parser, tuple[type[Exception], ...]]] = {
     "refuse": (lambda frames: handshake.read(frames, Refuse), (WireError,)),
     "offer": (_offered, (WireError,)),
     "news": (lambda frames: read_news(codec.decode(frames)), (WireError,)),
-    "points": (lambda frames: read_points(codec.decode(frames)), (WireError,)),
+    "batch": (read_batch, (WireError,)),
+    "entries": (lambda frames: unpack(bytes(frames[0])), (WireError,)),
     "reference": (_referred, (WireError,)),
     "data header": (_said, (WireError,)),
     "greeting": (_greeting, (WireError,)),
@@ -120,7 +122,9 @@ def seeds() -> list[tuple[str, list[bytes]]]:
     made += [("join", handshake.write(Join("1.0", ("site-1", "site-2"), "run")))]
     made += [("welcome", handshake.write(Welcome("1.0", "run", sites=("site-1",), data_port=5)))]
     made += [("refuse", handshake.write(Refuse("words")))]
-    made += [("points", codec.encode([["loss", 0.5, 3, 1e9], ["accuracy", 1.0, None, 2e9]]))]
+    entries = [Point("loss", 0.5, 3, 1e9), Text("note", "words", None, 2e9), Fact("param", "lr", 0.1, 3e9)]
+    [(count, data)] = pack(entries)
+    made += [("entries", [data]), ("batch", [write_batch(Batch(2, count, data))])]
     made += [("news", codec.encode(NEWS))]
     made += [("offer", codec.encode({"id": _OFFER.id, "public": _OFFER.public}))]
     ref = Ref(bytes(16), _SERVER.wrap(bytes(32), bytes(16)), (5, 2**20, 0, 2**25))
