@@ -221,7 +221,7 @@ class SiteDesk:
         if self._lanes.is_next(site, head.attempt, head.id):
             board.track(site, batch.data)
             self._lanes.took(site)
-        id, attempt = str(self._lanes.last(site)), head.attempt
+        id, attempt = self._lanes.last(site), head.attempt
         ack = envelope.seal(
             "ack", channel.METRICS, id=id, origin="server", target=head.origin, attempt=attempt
         )

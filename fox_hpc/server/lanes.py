@@ -10,31 +10,39 @@ from ..errors import WireError
 
 
 class Lanes:
-    """The numbers of the batches that have come, for the newest attempt of each site."""
+    """The numbers of the batches that have come, for the newest process that speaks for each site."""
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[int, int]] = {}
+        self._last: dict[str, tuple[tuple[int, int], int]] = {}
 
     def __repr__(self) -> str:
         return f"<Lanes of {len(self._last)} sites>"
 
     def is_next(self, site: str, attempt: int, id: str) -> bool:
-        """Tell whether this is the batch that follows; the first of a new attempt is number 1.
+        """Tell whether this is the batch that follows.
+
+        Args:
+            id: `number@begun`: torchrun may begin the processes of an attempt anew, each of which counts
+                from 1; `begun` grows from one to the next, and what an earlier one says comes too late.
 
         Raises:
-            WireError: the id is no number.
+            WireError: the id is another thing.
         """
-        if not id.isdecimal():
+        number, _, begun = id.partition("@")
+        if not number.isdecimal() or not (begun or "0").isdecimal():
             raise WireError(f"{id!r:.40} is not a batch's number")
-        if attempt != self._last.get(site, (None, 0))[0]:
-            self._last[site] = (attempt, 0)
-        return int(id) == self.last(site) + 1
+        source = attempt, int(begun or "0")
+        if source > self._last.get(site, ((-1, 0), 0))[0]:
+            self._last[site] = source, 0
+        newest, last = self._last[site]
+        return source == newest and int(number) == last + 1
 
     def took(self, site: str) -> None:
         """The next batch was taken."""
-        attempt, seq = self._last[site]
-        self._last[site] = (attempt, seq + 1)
+        source, number = self._last[site]
+        self._last[site] = source, number + 1
 
-    def last(self, site: str) -> int:
-        """Give the number of the last batch that was taken."""
-        return self._last[site][1]
+    def last(self, site: str) -> str:
+        """Give the id of the last batch that was taken."""
+        (_, begun), number = self._last[site]
+        return f"{number}@{begun}"

@@ -84,6 +84,8 @@ class HpcWorkerAdapter:
             for child in children:
                 child.terminate()
 
+        # The ranks stay deaf to a scheduler's warning, which would kill them: the driver hears it, and tells.
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         # Before the ranks start: an order to end may come as soon as they are there.
         for signum in ENDING_SIGNALS:
             signal.signal(signum, end)

@@ -37,11 +37,19 @@ def drive(run_dir: str, site: str, attempt: int, *, owned: bool = False) -> None
     try:
         forget_words(folder)
         commands, environ = _commands(run_dir, site, folder, owned=owned)
-        # The warning of a time limit or a preemption to come; the ranks look for the file.
-        signal.signal(signal.SIGUSR2, lambda *_: (folder / DRAIN_FILE).touch())
+        # The warning of a time limit or a preemption to come. LSF sends it to all processes of a job: those
+        # that are started from here on are deaf to it, and the ranks look for the file instead.
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         if owned:
             adopt_orphans()
-        code = run_starts(commands, environ, folder, _told_to_end.set, owned=owned)
+        code = run_starts(
+            commands,
+            environ,
+            folder,
+            on_start=lambda: signal.signal(signal.SIGUSR2, lambda *_: (folder / DRAIN_FILE).touch()),
+            on_term=_told_to_end.set,
+            owned=owned,
+        )
         if owned:
             end_tree(os.getpid(), itself=False)
     except FoxError as error:

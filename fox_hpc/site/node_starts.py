@@ -76,13 +76,16 @@ def run_starts(
     commands: Sequence[Sequence[str]],
     environ: Mapping[str, str],
     folder: Path,
-    on_term: Callable[[], None],
     *,
+    on_start: Callable[[], object],
+    on_term: Callable[[], None],
     owned: bool = False,
 ) -> int:
     """Run commands side by side until all have ended; the first that fails ends the others.
 
     Args:
+        on_start: called once all have been started.
+        on_term: called when this process is told to end.
         owned: give each a pipe whose other end is this process, so that it sees this one's death.
 
     Returns:
@@ -112,6 +115,7 @@ def run_starts(
             print(f"fox-hpc: cannot start {command[0]}: {error.strerror}", file=sys.stderr)  # noqa: T201
             _end(children)
             return EXIT_NO_START
+    on_start()
     code = _wait(children)
     words = [word.exit_code for word in node_words(folder) if word.exit_code]
     return code or (words[0] if words else 0)

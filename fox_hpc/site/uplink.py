@@ -69,6 +69,8 @@ class Uplink:
             address=lambda _: "server",
             parcels=self._parcels,
         )
+        # Who speaks for this attempt: torchrun may replace this process, and the next one counts anew.
+        self._begun = str(time.time_ns())
         self.tracking = SubprocessWriter(self._track)
 
     def ready(self, world_size: int) -> None:
@@ -81,7 +83,12 @@ class Uplink:
 
     def _track(self, seq: int, batch: Batch) -> None:
         head = envelope.seal(
-            "log", channel.METRICS, id=str(seq), origin=self.name, target="server", attempt=self._attempt
+            "log",
+            channel.METRICS,
+            id=f"{seq}@{self._begun}",
+            origin=self.name,
+            target="server",
+            attempt=self._attempt,
         )
         self.link.send("", [head, write_batch(batch)])
 
@@ -93,7 +100,9 @@ class Uplink:
         """See Handler."""
         head = envelope.read(frames[0])
         if head.channel == channel.METRICS:
-            self.tracking.acknowledged(int(head.id))
+            number, _, begun = head.id.partition("@")
+            if begun == self._begun:
+                self.tracking.acknowledged(int(number))
         elif head.kind == "shutdown":
             self.over.set()
             self.cell.stop()

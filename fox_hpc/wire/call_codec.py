@@ -10,6 +10,9 @@ from ..call import Call, Fault, Reply
 from ..errors import CodecError
 from . import codec
 
+#: What a call says besides if it does not say it.
+_LATER: tuple[Any, ...] = ("", True, None)
+
 
 def write_call(call: Call) -> list[Any]:
     """Encode what the target needs of a call; raises CodecError with the argument's path."""
@@ -27,7 +30,8 @@ def read_call(frames: list[Any]) -> Call:
     """
     value = _map_in(frames)
     try:
-        func, caller, ranks, to, waits, timeout = value["head"]
+        # The last three came later; a call without them is not one to pass on.
+        func, caller, ranks, to, waits, timeout = [*value["head"], *_LATER[len(value["head"]) - 3 :]]
         args, kwargs = value["args"], value["kwargs"]
     except (TypeError, KeyError, ValueError) as error:
         raise CodecError("$", f"this is not a call ({error!r})") from error

@@ -18,6 +18,7 @@ from fox_hpc.errors import SchedulerError, SubmitError, WorkspaceError
 from fox_hpc.hpc.dialect import JobInfo
 from fox_hpc.hpc.executor import CHUNK, JobPlan, SlurmExecutor
 from fox_hpc.hpc.resources import HpcConfig
+from fox_hpc.testing.dialect_jobs import leave
 
 
 @dataclass
@@ -91,7 +92,7 @@ def test_the_script_runs_the_function_once_and_keeps_its_result(rig: Rig, plan: 
 
 def test_a_function_that_leaves_with_an_exit_code_ends_the_job_with_it(rig: Rig, plan: JobPlan) -> None:
     rig.programs.put("sbatch", "echo 4711")
-    rig.executor().submit(plan, sys.exit, 3)
+    rig.executor().submit(plan, leave, 3)
 
     job = {"SLURM_JOB_ID": "4711", "SLURM_PROCID": "0"}
     ended = subprocess.run(

@@ -74,7 +74,7 @@ def test_tracked_entries_reach_the_board_and_are_acknowledged(setup: Setup):
     setup.log("1", Point("loss", 0.5, 3, 1.0), dropped=4, attempt=2)
 
     ack = setup.relay.wait_for("ack")
-    assert (ack.channel, ack.id, ack.target, ack.attempt) == (channel.METRICS, "1", WORKER, 2)
+    assert (ack.channel, ack.id, ack.target, ack.attempt) == (channel.METRICS, "1@0", WORKER, 2)
     assert setup.board.entries == [("site-1", Point("loss", 0.5, 3, 1.0))]
     assert setup.board.dropped == {("site-1", 2): 4}
 
@@ -85,7 +85,13 @@ def test_a_batch_counts_once_and_in_order(setup: Setup):
     setup.refused()
 
     assert [entry.value for _, entry in setup.board.entries] == [1.0, 2.0]
-    assert [head.id for head in setup.relay.heard if head.kind == "ack"] == ["0", "1", "1", "2", "2"]
+    assert [head.id for head in setup.relay.heard if head.kind == "ack"] == [
+        "0@0",
+        "1@0",
+        "1@0",
+        "2@0",
+        "2@0",
+    ]
 
 
 def test_a_new_attempt_counts_its_batches_from_the_beginning(setup: Setup):

@@ -19,7 +19,8 @@ DRIVER = f"""
 import os, sys
 from pathlib import Path
 from fox_hpc.site.node_starts import run_starts
-sys.exit(run_starts([{RANKS!r}], os.environ, Path("."), lambda: print("told", flush=True)))
+told = lambda: print("told", flush=True)
+sys.exit(run_starts([{RANKS!r}], os.environ, Path("."), on_start=bool, on_term=told))
 """
 
 
