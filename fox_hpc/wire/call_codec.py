@@ -31,7 +31,8 @@ def read_call(frames: list[Any]) -> Call:
     value = _map_in(frames)
     try:
         # The last three came later; a call without them is not one to pass on.
-        func, caller, ranks, to, waits, timeout = [*value["head"], *_LATER[len(value["head"]) - 3 :]]
+        head: list[Any] = list(value["head"])
+        func, caller, ranks, to, waits, timeout = [*head, *_LATER[len(head) - 3 :]]
         args, kwargs = value["args"], value["kwargs"]
     except (TypeError, KeyError, ValueError) as error:
         raise CodecError("$", f"this is not a call ({error!r})") from error
