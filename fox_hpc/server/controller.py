@@ -22,7 +22,7 @@ from ..api.backend import Backend
 from ..api.context import Context
 from ..api.terms import Terms
 from ..call import Call, Pending
-from ..errors import CallError, RunCancelled, RunError
+from ..errors import CallCancelled, CallError, RunCancelled, RunError
 from ..record import RUN_ENDED, RunRecord, SiteRecord
 from ..tracking.inprocess_writer import InProcessWriter
 from ..tracking.receiver import Receiver
@@ -238,6 +238,8 @@ class FoxController:
         self.change(round=number, rounds=total)
 
     def _on_failures(self, failures: dict[str, CallError]) -> None:
+        # What the algorithm itself gave up, e.g. a slow site's last answer, is no failure of the site.
+        failures = {site: error for site, error in failures.items() if not isinstance(error, CallCancelled)}
         self.failures.update(failures)
         with self._lock:
             self._record.failures.update(

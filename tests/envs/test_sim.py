@@ -186,6 +186,17 @@ def test_failures_of_a_run_are_kept(start: Any) -> None:
     assert list(run.failures) == ["site-2"]
 
 
+def test_a_call_that_the_algorithm_gave_up_is_no_failure_of_its_site(start: Any) -> None:
+    def algorithm() -> int:
+        handle = fox.clients(blocking=False, min_success=0).wait_until_aborted()
+        handle.cancel()
+        return len(handle.results())
+
+    run = start(algorithm)
+
+    assert (run.result(), run.failures, run.record().failures) == (0, {}, {})
+
+
 def test_group_error_is_the_error_of_the_run(start: Any) -> None:
     run = start(lambda: fox.clients.fail("site-1"))
 
