@@ -177,4 +177,4 @@ def test_a_slow_site_holds_nobody_up(example: Load, result: Any, env: type[Any])
 
     assert here["accuracy"] > linear_alone(rounds=40, sites=3) + 0.05
     assert sum(here["used"].values()) == 2 * here["rounds"]
-    assert here["used"].get("site-3", 0) < here["rounds"] / 2
+    assert here["used"].get("site-3", 0) < (here["used"]["site-1"] + here["used"]["site-2"]) / 2
