@@ -37,6 +37,7 @@ from fox_hpc.fake.trouble import PROGRAM
 SOCKET_PATH_LIMIT = 100
 WRITE_STATE_EVERY_S = 0.2
 FACES: dict[str, Callable[[Config, Path], Dialect]] = {"slurm": SlurmFace, "pbs": PbsFace, "lsf": LsfFace}
+SPARED_S = 5.0
 LAUNCHERS = ("srun", "pbsdsh", "pbs_tmrsh", "blaunch", "jsrun")
 
 
@@ -153,8 +154,8 @@ class Controller:
             self._answer(request, session)
 
     def _answer(self, request: Request, session: Session) -> None:
-        # A job may ask for its own end: whom it sent to ask must live to hear the answer.
-        self.engine.runner.spared = 0 if request.program in LAUNCHERS else request.pid
+        if request.program not in LAUNCHERS:
+            self._spare(request.pid)
         try:
             programs = {PROGRAM: set_trouble, **self._face.programs}
             programs[request.program](self.engine, request, session)
@@ -165,8 +166,15 @@ class Controller:
             words = traceback.format_exc()
             sys.stderr.write(words)
             session.reply(err=f"{request.program}: the fake scheduler failed\n{words}", code=70)
-        finally:
-            self.engine.runner.spared = 0
+
+    def _spare(self, pid: int) -> None:
+        """A job may ask for its own end: whom it sent to ask must live to hear the answer, and to leave.
+
+        The signal may come later than the answer, e.g. from a launcher that ends its step.
+        """
+        spared = self.engine.runner.spared
+        spared.add(pid)
+        self.loop.later(SPARED_S, lambda: spared.discard(pid))
 
     def _owner_spoke(self) -> None:
         if not os.read(self._lifeline, 4096):

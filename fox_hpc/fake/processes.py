@@ -47,7 +47,7 @@ def of_job(cluster: str, job_id: int, sessions: Collection[int] = ()) -> list[tu
             if os.getsid(process.pid) in sessions:
                 found[process.pid] = (process, "")
             elif process.ppid() in found:
-                found[process.pid] = found[process.ppid()]
+                found[process.pid] = (process, found[process.ppid()][1])
     return list(found.values())
 
 

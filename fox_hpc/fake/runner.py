@@ -77,8 +77,8 @@ class Runner:
     def __init__(self, engine: Owner, face: Face) -> None:
         self._engine, self._face = engine, face
         self._live: dict[int, _Live] = {}
-        self.spared = 0
-        """A process that no signal is sent to now."""
+        self.spared: set[int] = set()
+        """Processes that no signal but KILL is sent to now."""
         self.cluster = engine.folder.name + "-" + os.urandom(4).hex()
 
     def start(self, job: Job) -> None:
@@ -203,7 +203,7 @@ class Runner:
             if live and live.pid and not live.own_ended:
                 os.kill(live.pid, number)
             return
-        spared = {self.spared, *live.launcher_pids.values()}
+        spared = self.spared | set(live.launcher_pids.values())
         for process, step in self._processes(job):
             if (target == "full" or step) and process.pid not in spared:
                 processes.send(process, number)
@@ -214,7 +214,8 @@ class Runner:
             return False
         found = [p for p, name in self._processes(job) if name == f"{job.id}.{step.id}"]
         for process in found:
-            processes.send(process, number)
+            if number == signal.SIGKILL or process.pid not in self.spared:
+                processes.send(process, number)
         return bool(found)
 
     def kill_node(self, node: str) -> None:

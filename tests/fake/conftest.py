@@ -37,12 +37,20 @@ class Shell:
         (self.folder / "body.sh").write_text(f"#!/bin/bash\n{body}\n")
         return self.out(f"sbatch --parsable -o out-%j.txt {options} body.sh")
 
-    def ask(self, program: str, *argv: str) -> str:
-        """What a program would print, without the cost of starting it: for polling."""
+    def ask(self, program: str, *argv: str, asks: int = 0) -> str:
+        """What a program would print, without the cost of starting it; `asks` is whose pid it has."""
         line = connect(str(self.cluster.folder))
         with line.socket:
             line.send(
-                {"program": program, "argv": argv, "env": {}, "cwd": "/", "user": "", "uid": os.getuid()}
+                {
+                    "program": program,
+                    "argv": argv,
+                    "env": {},
+                    "cwd": "/",
+                    "user": "",
+                    "uid": os.getuid(),
+                    "pid": asks,
+                }
             )
             return str(line.receive()["out"]).strip()
 

@@ -90,7 +90,7 @@ class Mom(Runner):
         if live is None or not live.pid:
             return
         for process, _ in self._processes(job):
-            if process.pid != self.spared and (target == "full" or _session(process) == live.pid):
+            if process.pid not in self.spared and (target == "full" or _session(process) == live.pid):
                 processes.send(process, number)
 
     def _processes(self, job: Job) -> list[tuple[Any, str]]:
