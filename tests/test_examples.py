@@ -161,11 +161,11 @@ def test_the_ddp_script_also_runs_under_mpirun(tmp_path: Path):
 
 @pytest.mark.timeout(300)
 def test_a_called_function_may_use_collectives_on_all_ranks(tmp_path: Path):
-    # Plain ranks: a torchrun on each node would cost twice the start-up, and the test above has it.
+    # Plain ranks, one a node: a torchrun on each would cost twice the start-up, and the tests above have it.
     text = (EXAMPLES / "04_collab_ddp" / "recipe.py").read_text()
     recipe = tmp_path / "recipe.py"
     recipe.write_text(
-        text.replace("srun torchrun --nproc_per_node=2 --nnodes=$SLURM_NNODES", "srun --ntasks=4")
+        text.replace("srun torchrun --nproc_per_node=2 --nnodes=$SLURM_NNODES", "srun --ntasks=2")
     )
     command = [sys.executable, "-m", "fox_hpc", "submit", str(recipe), "--scheduler", "fake-slurm", "--json"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
