@@ -74,16 +74,13 @@ class Door:
         self._answered = threading.Event()
         self._call_off: Callable[[], None] | None = None
         # One address is dialled until it answers; of several the one that does is taken.
-        url = urls[0] if len(urls) == 1 else first_reachable(urls, keys, server_key)
-        self._link = io.dial(url, name, self, keys, server_key)
+        #: The address of the server.
+        self.url = urls[0] if len(urls) == 1 else first_reachable(urls, keys, server_key)
+        # Last: the server may be there, and this be called on the I/O thread, before `dial` returns.
+        self._link = io.dial(self.url, name, self, keys, server_key)
 
     def __repr__(self) -> str:
-        return f"<Door of {self.name} to {self._link.url} · {'open' if self.open else 'shut'}>"
-
-    @property
-    def url(self) -> str:
-        """The address of the server."""
-        return self._link.url
+        return f"<Door of {self.name} to {self.url} · {'open' if self.open else 'shut'}>"
 
     def wait(self, timeout: float | None = None) -> Welcome | None:
         """Wait for the server's answer; None if there was none in time.
@@ -104,7 +101,7 @@ class Door:
     def _enter(self, guest: Guest, run: str) -> None:
         self._guest, self._run = guest, run
         if self._up:
-            self._join()
+            self._join(self._link)
         else:
             self._expect()
 
@@ -117,10 +114,10 @@ class Door:
 
     # On the I/O thread.
 
-    def _join(self) -> None:
+    def _join(self, link: Link) -> None:
         join = Join(handshake.package_version(), self._sites, self._run)
         head = envelope.seal("join", channel.WORKER, origin=self.name, target="server")
-        self._link.send("", [head, *handshake.write(join)])
+        link.send("", [head, *handshake.write(join)])
 
     def received(self, link: Link, peer: str, frames: list[Any]) -> None:
         """See Handler."""
@@ -164,7 +161,7 @@ class Door:
         """See Handler."""
         self._up, self.open = up, False
         if up:
-            self._join()
+            self._join(link)
         else:
             log.info("%s is out of touch", self.url)
             self._expect()

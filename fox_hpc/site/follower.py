@@ -52,9 +52,12 @@ class RankFollower:
         self.given_up: set[str] = set()
         self.name = worker_cell(site, rank)
         url = _find_rank_0(folder / "ranks.json", keys)
-        self._link = io.dial(url, self.name, self, keys, keys.public)
-        self.cell = Cell(self.name, self._link.send, io.call_later, reachable=[site])
+        self.cell = Cell(
+            self.name, lambda to, frames: self._link.send(to, frames), io.call_later, reachable=[site]
+        )
         self.tracking = SubprocessWriter(self._track)
+        # Last: rank 0 is there, and this may be called on the I/O thread before `dial` returns.
+        self._link = io.dial(url, self.name, self, keys, keys.public)
         self._send("join", channel.WORKER, socket.gethostname())
 
     def _track(self, seq: int, batch: Batch) -> None:

@@ -59,7 +59,6 @@ class Uplink:
         io.links.append(self._parcels)
         patience_s = min(5.0, io.dead_after_ms / 1000)
         url = first_reachable(worker.parent_urls, keys, public["relay"], handshake_s=patience_s)
-        self.link = io.dial(url, self.name, self, keys, public["relay"])
         self.cell = Cell(
             self.name,
             lambda target, frames: self.link.send("", frames),
@@ -72,6 +71,8 @@ class Uplink:
         # Who speaks for this attempt: torchrun may replace this process, and the next one counts anew.
         self._begun = str(time.time_ns())
         self.tracking = SubprocessWriter(self._track)
+        # Last: the relay is there, and this may be called on the I/O thread before `dial` returns.
+        self.link = io.dial(url, self.name, self, keys, public["relay"])
 
     def ready(self, world_size: int) -> None:
         """Ask for the lease, once now and whenever the link comes back."""

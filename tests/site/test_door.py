@@ -171,6 +171,21 @@ def test_a_refusal_is_told_in_the_servers_words(server: Server, io: ZmqIo) -> No
         door(server, io).wait(10)
 
 
+def test_a_server_that_is_there_before_the_door_is_made_is_joined(
+    server: Server, io: ZmqIo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The I/O thread may be faster than the one that dials."""
+
+    def dial(*words: Any) -> Any:
+        link = ZmqIo.dial(io, *words)
+        wait_for(lambda: server.joins)
+        return link
+
+    monkeypatch.setattr(io, "dial", dial)
+
+    assert door(server, io).wait(10) is not None
+
+
 def test_a_server_of_another_version_is_told_in_plain_words(server: Server, io: ZmqIo) -> None:
     server.version = 99
     with pytest.raises(
