@@ -59,13 +59,14 @@ class FoxExecutor:
         self._touched: set[tuple[str, int]] = set()
         self._keys = load_keys(Path(spec.folder) / "keys", NAME)
         self._allowed = self._allowed_before()
+        ports = spec.relay.ports
+        # Not where an earlier relay listened: its workers come back there.
+        free = [port for port in range(ports[0], ports[1] + 1) if port != record.port()] if ports else [0]
+        self._pump = DataPump(io, host=spec.relay.listen, ports=free)
+        io.links.append(self._pump)
+        # Last: those workers may come, on the I/O thread, before `listen` returns.
         self._down = self._listen(record.port())
         record.add("listening", port=self._down.port)
-        ports = spec.relay.ports
-        self._pump = DataPump(
-            io, host=spec.relay.listen, ports=range(ports[0], ports[1] + 1) if ports else (0,)
-        )
-        io.links.append(self._pump)
 
     def __repr__(self) -> str:
         return f"<FoxExecutor of {self.keeper!r}>"
@@ -265,7 +266,7 @@ class FoxExecutor:
             head = envelope.seal(
                 "data", channel.WORKER, id=str(self._pump.port), origin=relay_cell(job.site), target=peer
             )
-            self._down.send(peer, [head])
+            link.send(peer, [head])
         if job.state == "NEW":
             return
         if up:
