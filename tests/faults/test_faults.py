@@ -91,4 +91,4 @@ def test_worker_process_that_is_told_to_leave_brings_its_answer_home_first(tmp_p
         worker.end()
 
         assert worker.process.returncode == 0
-        assert np.array_equal(future.result(1), array[::-1])
+        assert np.array_equal(future.result(10), array[::-1])

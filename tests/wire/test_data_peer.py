@@ -150,7 +150,7 @@ def test_blob_that_the_other_end_does_not_hold_fails_at_once(ends: DataEnds) -> 
     ends.shelf.blobs.clear()
 
     with pytest.raises(BlobError, match="does not hold these bytes"):
-        ends.fetch(holder).result(1)
+        ends.fetch(holder).result(10)
 
 
 def test_other_address_is_dialled_at_once(ends: DataEnds) -> None:
@@ -203,7 +203,7 @@ def test_what_is_fetched_from_a_peer_that_is_gone_for_good_fails_so(ends: DataEn
     on(ends.worker_io, ends.worker.close)
 
     with pytest.raises(PeerGone, match="server, who held these bytes, is gone"):
-        future.result(1)
+        future.result(10)
     ends.dial()
     on(ends.worker_io, ends.worker.wake)
     assert on(ends.worker_io, lambda: ends.worker._dialling) is None

@@ -258,7 +258,7 @@ def test_closing_ends_in_time_when_the_peer_is_not_there(net: Any) -> None:
     link = io.dial(url, "site-1", Ear(), net.keys["site-1"], net.server_keys.public)
     link.send("", [bytes(1 << 20)])
 
-    assert closed_within(io, 6.0)
+    assert closed_within(io, 20.0)
 
 
 def test_closing_ends_in_time_when_the_peer_has_stopped(
@@ -272,7 +272,7 @@ def test_closing_ends_in_time_when_the_peer_has_stopped(
         process.send_signal(signal.SIGSTOP)
         listening.send("site-1", [bytes(32 << 20)])
 
-        assert closed_within(net.server, 3.0)
+        assert closed_within(net.server, 15.0)
     net.close()
 
 
@@ -281,8 +281,8 @@ def test_closing_ends_at_once_when_nothing_waits(zmq_net: Any) -> None:
     net.dial(net.listen(server).url, "site-1", Ear())
     server.wait_change("site-1", True)
 
-    assert closed_within(net.client, 1.0)
-    assert closed_within(net.server, 1.0)
+    assert closed_within(net.client, 4.0)
+    assert closed_within(net.server, 4.0)
 
 
 def test_closing_from_the_io_thread_ends_it(zmq_net: Any) -> None:
@@ -316,7 +316,7 @@ def test_closing_ends_though_actions_go_on_for_ever(zmq_net: Any, monkeypatch: p
 
     again()
 
-    assert closed_within(net.server, 3.0)
+    assert closed_within(net.server, 15.0)
     net.close()
 
 
@@ -333,7 +333,7 @@ def test_what_cannot_be_opened_leaves_nothing_behind(net: Any, zmq_net: Any) -> 
     with pytest.raises(WireError, match="in use"):
         io.listen(Ear(), keys, {}, host="127.0.0.1", port=busy.port)
 
-    assert closed_within(io, 1.0)
+    assert closed_within(io, 4.0)
     with pytest.raises(LinkClosed):
         io.listen(Ear(), keys, {})
 
