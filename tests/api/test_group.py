@@ -286,7 +286,7 @@ def interrupt(*_: object) -> bool:
 def wait_until(true: Any) -> None:
     import time
 
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -130,7 +130,7 @@ def relay(server: Server, io: ZmqIo, tmp_path: Path, away_s: float) -> Iterator[
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline, "it did not come"
         time.sleep(0.005)

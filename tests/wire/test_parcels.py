@@ -32,7 +32,7 @@ def back(site: Site, incoming: Incoming) -> Any:
     return list(incoming.call.args)
 
 
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it does not come"

@@ -27,7 +27,7 @@ def net(zmq_net: Any) -> Iterator[Any]:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline, "it did not come"
         time.sleep(0.005)
