@@ -121,7 +121,7 @@ def how(request: pytest.FixtureRequest) -> HandRun:
 
 @pytest.fixture
 def cluster(how: HandRun) -> Iterator[FakeCluster]:
-    with FakeCluster(how.kit, nodes=3, mem_mb=8000, kill_wait_s=15) as up:
+    with FakeCluster(how.kit, nodes=3, mem_mb=8000, kill_wait_s=60) as up:
         yield up
 
 

@@ -33,6 +33,7 @@ from .launcher import Launcher, attempt_folder, make_launcher
 from .logs import tail
 from .processes import when_owner_dies
 from .relay_record import RelayRecord
+from .words import ENDING_SIGNALS
 
 log = logging.getLogger(__name__)
 
@@ -52,19 +53,17 @@ class FoxExecutor:
         self.ended = ""
         #: Called on the I/O thread whenever the server listens (again).
         self.on_welcomed: Callable[[], None] = lambda: None
-        record = RelayRecord(spec.folder)
+        record = self._record = RelayRecord(spec.folder)
         record.mend()
         self.keeper = JobKeeper(spec, launcher, record, self)
-        self._record = record
         self._touched: set[tuple[str, int]] = set()
         self._keys = load_keys(Path(spec.folder) / "keys", NAME)
         self._allowed = self._allowed_before()
         ports = spec.relay.ports
-        # Not where an earlier relay listened: its workers come back there.
+        # Workers of an earlier relay come back to its port, maybe before `listen` returns: it is made last.
         free = [port for port in range(ports[0], ports[1] + 1) if port != record.port()] if ports else [0]
         self._pump = DataPump(io, host=spec.relay.listen, ports=free)
         io.links.append(self._pump)
-        # Last: those workers may come, on the I/O thread, before `listen` returns.
         self._down = self._listen(record.port())
         record.add("listening", port=self._down.port)
 
@@ -290,7 +289,9 @@ def main() -> None:
         relay = FoxExecutor(spec, make_launcher(spec, scrubbed(process_environ())), io, door)
     except FoxError as error:
         sys.exit(f"fox-hpc: {error}")
-    signal.signal(signal.SIGTERM, lambda *_: relay.stop())
+    # A scheduler that ends the job this runs in tells every process of it.
+    for signum in ENDING_SIGNALS:
+        signal.signal(signum, lambda *_: relay.stop())
     when_owner_dies(relay.stop)
     relay.run()
 

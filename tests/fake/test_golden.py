@@ -44,6 +44,7 @@ def normal(text: str) -> str:
         (r" SchedNodeList=\S+", ""),
         (r"\b0:0\d\b( +\d node)", r"0:00\1"),
         (r"\b0:0\d\|", "0:00|"),
+        (r"\b00:00:0\d\|", "00:00:00|"),
     ]
     for pattern, replacement in rules:
         text = re.sub(pattern, replacement, text)
