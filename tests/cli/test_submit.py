@@ -162,7 +162,8 @@ def test_a_site_that_raises_shows_the_sites_traceback(fox: Fox, recipe: Path) ->
     assert done.returncode == 1
     assert 'doubling.py", line 21, in double' in done.stderr
     assert json.loads(done.stdout)["state"] == "FAILED"
-    assert json.loads(done.stdout)["failures"].keys() >= {"site-1"}
+    # Of two that raise, the one that was first ends the call: the other may be given up.
+    assert "IndexError" in "".join(json.loads(done.stdout)["failures"].values())
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
