@@ -6,6 +6,7 @@ take the mean's value.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,7 +95,7 @@ class Nesterov(Momentum):
 
 
 @dataclass
-class Adaptive(Optimizer):
+class Adaptive(Optimizer, ABC):
     """What Adagrad, Adam and Yogi share: m ← beta1 · m + (1 - beta1) · change; x ← x + lr · m / (√v + tau).
 
     v begins with tau². There is no correction of the first rounds, as in the paper of FedOpt.
@@ -113,9 +114,9 @@ class Adaptive(Optimizer):
         """See Optimizer."""
         return 0.0, self.tau**2
 
+    @abstractmethod
     def second(self, v: Any, square: Any) -> Any:
         """Give the new v."""
-        raise NotImplementedError
 
     def step(self, change: Any, *moments: Any) -> Sequence[Any]:
         """See Optimizer."""

@@ -136,6 +136,22 @@ def test_a_relay_that_is_killed_over_and_over_ends_the_run_and_its_jobs(env: Exe
     wait_for(lambda: not processes_of(run.workspace), 60)
 
 
+@pytest.mark.parametrize("env", ["fake-slurm"], indirect=True)
+def test_a_relay_that_is_interrupted_cancels_its_jobs_before_it_ends(env: ExecEnv):
+    """A scheduler that ends the job that all this runs in tells every process of it."""
+    run = recipe("hang").execute(env)
+    wait_for(lambda: sites_wait(run.workspace))
+    relay = relay_of(run)
+    relay.send_signal(signal.SIGINT)
+
+    with pytest.raises((RunError, GroupError)):
+        run.result(60)
+    assert run.record().notices == []
+    assert {site.state for site in run.record().sites.values()} == {"CANCELLED"}
+    assert "KeyboardInterrupt" not in (run.workspace / "relay.log").read_text()
+    wait_for(lambda: not processes_of(run.workspace), 60)
+
+
 def start_alone(kind: str, folder: Path) -> tuple[subprocess.Popen[bytes], Path]:
     """Start a run in a process of its own, and wait until its sites are in a call."""
     code = (
