@@ -265,9 +265,10 @@ with contextlib.suppress(SystemExit):
     [
         ("import fox_hpc", LIGHT),
         (HELP, LIGHT),
-        ("import fox_hpc.site.relay", ("torch", "numpy", "rich", "click")),
+        ("import fox_hpc.site.relay", ("torch", "numpy", "rich", "click", "asyncio")),
+        ("import fox_hpc.site.worker", ("torch", "numpy", "rich", "click", "asyncio")),
     ],
-    ids=["package", "help", "relay"],
+    ids=["package", "help", "relay", "worker"],
 )
 def test_little_is_loaded_by(code: str, absent: tuple[str, ...]) -> None:
     ask = f"import sys\n{code}\nprint('loaded:', *[name for name in {absent!r} if name in sys.modules])"

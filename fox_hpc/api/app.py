@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import inspect
 from collections.abc import Callable, Mapping
@@ -83,6 +82,8 @@ class App:
         with use(replace(context, caller=call.caller)):
             value = func(*call.args, **call.kwargs)
             if inspect.iscoroutine(value):
+                import asyncio
+
                 value = asyncio.run(value)
         return self.streams.keep(id, value, call, context)
 

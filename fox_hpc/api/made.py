@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..streamed import CHUNK, END
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Made:
@@ -55,6 +57,9 @@ class Made:
         self._iterator = None
 
     def _await(self, work: Any) -> Any:
+        # Loaded with the first async generator: most workers have none.
+        import asyncio
+
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
         return self._loop.run_until_complete(work)

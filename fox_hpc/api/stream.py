@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
@@ -73,6 +72,8 @@ class Stream(Iterator[Any], AsyncIterator[Any]):
     async def __anext__(self) -> Any:
         if self._over:
             raise StopAsyncIteration
+        import asyncio
+
         try:
             # Shielded: a task that is cancelled does not cancel what the wire will answer.
             answer = await asyncio.shield(asyncio.wrap_future(self._ask().future))

@@ -19,7 +19,8 @@ _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
 
 def write_manifest(folder: Path) -> None:
-    """Write down the sum of every file that the folder has now."""
+    """Write down the sum of every file that the folder has now, but for Python's caches, which go."""
+    _remove_caches(folder)
     lines = [f"{_sum(folder / name)}  {name}\n" for name in _files(folder)]
     (folder / MANIFEST).write_text("".join(lines), encoding="utf-8")
 

@@ -7,7 +7,6 @@ envelope. A relay that knows no run yet is told which there is, and joins again 
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,6 +23,8 @@ T = TypeVar("T")
 
 def package_version() -> str:
     """Give the version of fox-hpc that runs here."""
+    from importlib import metadata
+
     try:
         return metadata.version("fox-hpc")
     except metadata.PackageNotFoundError:

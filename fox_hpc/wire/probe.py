@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import zmq
-import zmq.utils.monitor
 
 from ..errors import LinkClosed, NotAllowed
 from .keys import Keys
+from .zmq_monitor import read_event
 
 _EVENTS = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -79,10 +79,10 @@ class _Probe:
             wait_s = min([deadline, *self._again.values()]) - now
             for monitor, _ in self._poller.poll(math.ceil(wait_s * 1000)):
                 url = self._dialled[monitor][0]
-                event = zmq.utils.monitor.recv_monitor_message(monitor)
-                if event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                event, _ = read_event(monitor)
+                if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                     return url
-                if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                     self._refused.add(url)
                 else:
                     self._again[monitor] = time.monotonic() + AGAIN_S

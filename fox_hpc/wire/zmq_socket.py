@@ -8,12 +8,12 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import zmq
-import zmq.utils.monitor
 
 from ..errors import LinkClosed
 from .keys import Keys
 from .link import Frames, Handler
 from .zmq_loop import LINGER_S, ZmqLoop
+from .zmq_monitor import read_event
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +116,7 @@ class ZmqLink(ABC):
 
     def _take_events(self) -> None:
         while self._monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
-            event = zmq.utils.monitor.recv_monitor_message(self._monitor)
-            self._event(int(event["event"]), int(event["value"]))
+            self._event(*read_event(self._monitor))
 
     def _tell(self, peer: str, up: bool) -> None:
         if not self.closed:

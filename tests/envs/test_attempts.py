@@ -1,8 +1,10 @@
-"""What a scheduler takes away is submitted again, and the open call goes to the next attempt."""
+"""What a scheduler takes away is submitted again, and the open call goes to the next attempt.
+
+How jobs end, and what becomes of the run then, is in test_troubles, for every scheduler.
+"""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -49,16 +51,6 @@ def job_of(run: Run, site: str) -> str:
     return run.record().sites[site].job_id
 
 
-def test_a_job_that_reaches_its_time_limit_is_followed_by_another_attempt(execute: Any):
-    run = execute(recipe("last_attempt"))
-    wait_for(lambda: both_wait(run))
-    for site in ("site-1", "site-2"):
-        slurm("scontrol", "update", f"jobid={job_of(run, site)}", "timelimit=0:01")
-
-    assert run.result(60) == ([2, 2], [2, 2])
-    assert {site.attempts for site in run.record().sites.values()} == {2}
-
-
 def test_attempts_that_bring_nothing_end_with_the_budget(execute: Any):
     run = execute(recipe("never", hpc_config={"time_limit": "0:00:02", "signal_lead": 0}))
 
@@ -70,24 +62,6 @@ def test_attempts_that_bring_nothing_end_with_the_budget(execute: Any):
     assert max(site.attempts for site in run.record().sites.values()) == 3
 
 
-def test_a_job_on_a_node_that_fails_is_followed_by_another_attempt(execute: Any):
-    run = execute(recipe("last_attempt", hpc_config={"cpus_per_node": 2}))
-    wait_for(lambda: both_wait(run))
-    for node in ("node1", "node2"):
-        slurm("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-        slurm("scontrol", "update", f"nodename={node}", "state=resume")
-
-    assert run.result(60) == ([2, 2], [2, 2])
-
-
-def test_a_preempted_job_is_followed_by_another_attempt(execute: Any):
-    run = execute(recipe("last_attempt", hpc_config={"partition": "low", "cpus_per_node": 2}))
-    wait_for(lambda: both_wait(run))
-    slurm("sbatch", "-p", "batch", "-N2", "-c2", "-o", "/dev/null", "--wrap", "true")
-
-    assert run.result(60) == ([2, 2], [2, 2])
-
-
 def test_a_job_that_its_scheduler_puts_back_serves_the_call_again(execute: Any):
     run = execute(recipe("last_attempt", hpc_config={"directives": ["--requeue"]}))
     wait_for(lambda: both_wait(run))
@@ -97,18 +71,6 @@ def test_a_job_that_its_scheduler_puts_back_serves_the_call_again(execute: Any):
 
     assert run.result(60) == ([2, 2], [2, 2])
     assert [job_of(run, site) for site in ("site-1", "site-2")] == jobs
-
-
-def test_a_job_that_an_administrator_cancels_is_lost_at_once(execute: Any):
-    run = execute(recipe("last_attempt"))
-    wait_for(lambda: both_wait(run))
-    slurm("scancel", job_of(run, "site-1"))
-
-    with pytest.raises(GroupError) as raised:
-        run.result(60)
-    lost = raised.value.failures["site-1"]
-    assert isinstance(lost, SiteLost)
-    assert lost.state == "CANCELLED"
 
 
 def test_a_site_that_stops_in_time_loses_nothing_and_goes_on_in_the_next_attempt(execute: Any):
@@ -128,10 +90,3 @@ def test_a_warning_of_the_scheduler_tells_a_site_that_its_time_is_up(execute: An
         slurm("scancel", "--batch", "--signal=USR2", job_of(run, site))
 
     assert run.result(60) == ([1, 1], [2, 2])
-
-
-def test_nothing_is_left_in_the_queue(execute: Any):
-    execute(recipe("average")).result(60)
-
-    assert slurm("squeue", "-h") == ""
-    assert "FOX_FAKE_SPOOL" in os.environ

@@ -22,19 +22,14 @@ def env(request: pytest.FixtureRequest, tmp_path: Path) -> ExecEnv:
     return made[request.param]
 
 
-def test_sites_train_on_their_own_copies_and_are_averaged_in_order(env: ExecEnv):
+def test_a_whole_run_gives_the_same_value_curves_and_last_words(env: ExecEnv):
     run = recipe("average").execute(env)
 
+    # Sites train on copies of their own, and are averaged in order.
     assert np.array_equal(run.result(60), np.full(3, 4.5))
     assert run.status == "DONE"
     assert (run.record().round, run.record().rounds) == (3, 3)
     assert {site.state for site in run.record().sites.values()} == {"DONE"}
-
-
-def test_tracked_values_of_all_places_arrive(env: ExecEnv):
-    run = recipe("average").execute(env)
-    run.result(60)
-
     rows = sorted(run.scalars())
     assert [row for row in rows if row[0] == "server"] == [
         ("server", "mean", n, 1.5 * (n + 1)) for n in range(3)
@@ -42,14 +37,8 @@ def test_tracked_values_of_all_places_arrive(env: ExecEnv):
     assert [row for row in rows if row[0] == "site-2"] == [
         ("site-2", "calls", n, float(n)) for n in (1, 2, 3)
     ]
-
-
-def test_init_runs_before_and_final_after_everything_else(env: ExecEnv):
-    run = recipe("average").execute(env)
-    run.result(60)
-
-    finals = sorted(path.read_text() for path in run.workspace.glob("sites/**/final"))
-    assert finals == ["3", "3"]
+    # `init` has run before everything else, `final` after it.
+    assert sorted(path.read_text() for path in run.workspace.glob("sites/**/final")) == ["3", "3"]
 
 
 def test_a_site_can_call_the_server(env: ExecEnv):
