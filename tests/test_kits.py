@@ -7,12 +7,12 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pytest
+from waiting import wait_for
 
 from fox_hpc.cli.kits import job_script
 from fox_hpc.errors import RecipeError
@@ -155,13 +155,6 @@ def submit(cluster: FakeCluster, how: HandRun, folder: Path, recipe: str, option
     return str(job_id)
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 90
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def state(cluster: FakeCluster, how: HandRun, *job_ids: str) -> list[str]:
     found = make_executor(how.kit, {**os.environ, **cluster.env}).poll(job_ids)
     return [found[job_id].state for job_id in job_ids if job_id in found]
@@ -171,7 +164,7 @@ def test_a_run_from_inside_a_job_leaks_nothing_of_that_job(
     tmp_path: Path, how: HandRun, cluster: FakeCluster
 ) -> None:
     outer = submit(cluster, how, tmp_path, RECIPE, "--json")
-    wait_until(lambda: state(cluster, how, outer) not in ([], ["PENDING"], ["RUNNING"]))
+    wait_for(lambda: state(cluster, how, outer) not in ([], ["PENDING"], ["RUNNING"]))
     log = (tmp_path / f"fox-relay-{outer.partition('.')[0]}.log").read_text()
 
     assert state(cluster, how, outer) == ["DONE"], log
@@ -195,15 +188,15 @@ def test_a_run_whose_own_job_is_ended_cancels_its_sites(
     """The signal that a scheduler ends a job with reaches fox-hpc itself, and nothing is left."""
     waiting = "import time\n        while not fox.is_aborted: time.sleep(0.02)\n        return {"
     outer = submit(cluster, how, tmp_path, RECIPE.replace("return {", waiting))
-    wait_until(lambda: (tmp_path / "fox_runs").exists() and list((tmp_path / "fox_runs").iterdir()))
+    wait_for(lambda: (tmp_path / "fox_runs").exists() and list((tmp_path / "fox_runs").iterdir()))
     [folder] = (tmp_path / "fox_runs").iterdir()
 
     def sites() -> list[str]:
         record = load_record(folder)
         return [site.job_id for site in record.sites.values() if site.job_id]
 
-    wait_until(lambda: (folder / "status.json").exists() and len(sites()) == 2)
-    wait_until(lambda: state(cluster, how, *sites()) == ["RUNNING", "RUNNING"])
+    wait_for(lambda: (folder / "status.json").exists() and len(sites()) == 2)
+    wait_for(lambda: state(cluster, how, *sites()) == ["RUNNING", "RUNNING"])
     environ = {**os.environ, **cluster.env}
     end = {
         "slurm": ["scancel", "--signal=TERM", "--batch"],
@@ -211,7 +204,7 @@ def test_a_run_whose_own_job_is_ended_cancels_its_sites(
         "lsf": ["bkill"],
     }[how.kit]
     subprocess.run([*end, outer], env=environ, capture_output=True, timeout=60, check=True)
-    wait_until(lambda: state(cluster, how, *sites()) == ["CANCELLED", "CANCELLED"])
-    wait_until(lambda: state(cluster, how, outer)[0] not in ("PENDING", "RUNNING"))
+    wait_for(lambda: state(cluster, how, *sites()) == ["CANCELLED", "CANCELLED"])
+    wait_for(lambda: state(cluster, how, outer)[0] not in ("PENDING", "RUNNING"))
 
     assert load_record(folder).state == "CANCELLED" or not how.writes_its_end

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from waiting import wait_for
 
 from fox_hpc import (
     CallCancelled,
@@ -195,7 +196,7 @@ def test_call_without_a_result_returns_none_and_logs_failures(
     assert fox.clients(expect_result=False).note() is None
     for site in context.sites:
         backend.fail(site, lost(site))
-    wait_until(lambda: caplog.text.count("nobody waits for it") == 3)
+    wait_for(lambda: caplog.text.count("nobody waits for it") == 3)
 
 
 def test_secure_call_over_open_links_is_refused(context: Context, backend: Any) -> None:
@@ -281,12 +282,3 @@ def test_group_is_called_like_a_list_of_sites(context: Context, backend: Any, as
 
 def interrupt(*_: object) -> bool:
     raise KeyboardInterrupt
-
-
-def wait_until(true: Any) -> None:
-    import time
-
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from waiting import wait_for
 
 from fox_hpc import CallError, FoxError, FoxRecipe, GroupError, RecipeError, SimEnv, SiteLost, fox
 from fox_hpc.api.context import Context
@@ -41,7 +41,7 @@ def test_callback_is_called_when_an_answer_comes(context: Context, backend: Any,
     call = ask(fox.clients(callback=lambda site, _: seen.append(site)).train)
     backend.answer("site-3", 3)
 
-    wait_until(lambda: seen == ["site-3"])
+    wait_for(lambda: seen == ["site-3"])
     assert call.is_alive()
     backend.fail("site-1", lost("site-1"))
     backend.answer("site-2", 2)
@@ -68,7 +68,7 @@ def test_callback_runs_although_nobody_waits(context: Context, backend: Any) -> 
     assert fox.clients(callback=lambda site, _: seen.append(site), expect_result=False).train() is None
     backend.answer("site-2", 2)
 
-    wait_until(lambda: seen == ["site-2"])
+    wait_for(lambda: seen == ["site-2"])
 
 
 def test_callback_of_a_handle_runs_once_and_never_twice_at_a_time(context: Context, backend: Any) -> None:
@@ -125,7 +125,7 @@ def test_callback_of_a_handle_that_fails_raises_from_the_handle(
 
     with pytest.raises(CallError, match="callback broken failed on the answer of site-1"):
         handle.results()
-    wait_until(lambda: "callback broken failed" in caplog.text)
+    wait_for(lambda: "callback broken failed" in caplog.text)
 
 
 def test_interrupted_callback_gives_up_the_call(context: Context, backend: Any, ask: Any) -> None:
@@ -231,7 +231,7 @@ class Watcher:
         self.use(self.watch)
         gc.collect()
         # Threads of the sites let go of their last call a moment after its answer was settled.
-        wait_until(lambda: self.living() == 0)
+        wait_for(lambda: self.living() == 0)
         return len(self.answers)
 
     def watch(self, site: str, value: np.ndarray) -> None:
@@ -256,10 +256,3 @@ def test_no_answer_outlives_its_use_in_a_run(use: Any, tmp_path: Path) -> None:
     run = FoxRecipe("watch", 6, Watcher(use), Maker()).execute(SimEnv(6, tmp_path))
 
     assert run.result(30) == 6
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

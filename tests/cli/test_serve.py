@@ -7,13 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from serving import STEPWISE, Fox, Place
+from waiting import wait_for
 
 from fox_hpc.fake import FakeCluster
 
@@ -45,13 +45,6 @@ def tell(forwarder: subprocess.Popen[str], word: str) -> None:
     forwarder.stdin.write(word + "\n")
     forwarder.stdin.flush()
     assert forwarder.stdout.readline() == "done\n"
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
 
 
 BOTH = {"site-a": "site-a", "site-b": "site-b"}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -39,13 +37,6 @@ def queue(dialect: str) -> str:
     done = subprocess.run(QUEUE[dialect], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0 or "No unfinished job found" in done.stderr, done
     return done.stdout.strip()
-
-
-def wait_for(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.02)
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:

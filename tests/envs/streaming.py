@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from waiting import wait_for
 
 from fox_hpc import FoxRecipe, Stream, fox
 
@@ -62,7 +63,7 @@ class Server:
     def a_reader_that_stops_early(self) -> Any:
         closed: list[str] = []
         first = fox.clients["site-1"].take(watched(closed), 2)
-        wait_until(lambda: closed == ["closed"])
+        wait_for(lambda: closed == ["closed"])
         return first, closed
 
     def one_site_stops_early(self) -> Any:
@@ -76,7 +77,7 @@ class Server:
         try:
             fox.clients["site-1"](timeout=0.3).take_for_ever(slow(closed))
         finally:
-            wait_until(lambda: closed == ["closed"])
+            wait_for(lambda: closed == ["closed"])
 
     def kept_beyond_its_call(self) -> Any:
         fox.clients["site-1"].keep(n for n in range(10))
@@ -113,10 +114,10 @@ class Server:
         stream = fox.clients["site-1"].watch()
         seen = next(stream)
         del stream
-        wait_until(lambda: fox.clients["site-1"].how_many_closed() == 1)
+        wait_for(lambda: fox.clients["site-1"].how_many_closed() == 1)
         with fox.clients["site-1"].watch() as stream:
             seen += next(stream)
-        wait_until(lambda: fox.clients["site-1"].how_many_closed() == 2)
+        wait_for(lambda: fox.clients["site-1"].how_many_closed() == 2)
         return seen
 
     def a_chunk_whose_time_is_up(self) -> Any:
@@ -320,13 +321,6 @@ def grows_little(arrays: Iterator[Any]) -> bool:
             before = this.memory_info().rss
         most = max(most, this.memory_info().rss)
     return most - before < size / 6
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.005)
 
 
 def recipe(server: Server) -> FoxRecipe:

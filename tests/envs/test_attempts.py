@@ -6,13 +6,13 @@ How jobs end, and what becomes of the run then, is in test_troubles, for every s
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from federation import recipe
+from waiting import wait_for
 
 from fox_hpc import FoxRecipe, GroupError, HpcEnv, Run, SiteLost
 from fox_hpc.fake import FakeCluster
@@ -34,13 +34,6 @@ def execute(cluster: FakeCluster, tmp_path: Path) -> Callable[[FoxRecipe], Run]:
 
 def slurm(*words: str) -> str:
     return subprocess.run(words, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.02)
 
 
 def both_wait(run: Run) -> bool:

@@ -11,8 +11,9 @@ from typing import Any
 
 import psutil
 import pytest
-from clusters import DIALECTS, OWN_CODE, wait_for
+from clusters import DIALECTS, OWN_CODE
 from open_book import recipe
+from waiting import wait_for
 
 from fox_hpc import HpcEnv, Run
 from fox_hpc.fake import FakeCluster

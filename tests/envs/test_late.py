@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from bulk import Server, kill, recipe
+from waiting import wait_for
 
 from fox_hpc import HpcEnv, PocEnv, SimEnv, SiteLost
 from fox_hpc.fake import FakeCluster
@@ -73,10 +72,3 @@ def test_a_site_that_is_lost_before_its_answer_was_read_fails_the_average(tmp_pa
 
     with pytest.raises(SiteLost, match="site-2 is lost"):
         run.result(60)
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.02)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from federation import recipe
+from waiting import wait_for
 
 from fox_hpc import FoxRecipe, HpcEnv, Run, SimEnv
 from fox_hpc.hpc.slurm import expand_nodes
@@ -49,13 +49,6 @@ def on_cluster(command: str, node: str) -> None:
     """Give the script that keeps the cluster a command."""
     state = Path(os.environ["FOX_TEST_SLURM"]).parent
     subprocess.run([CLUSTER, command, node, "--state", state], check=True, timeout=90)
-
-
-def wait_for(condition: Callable[[], Any], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.05)
 
 
 def both_wait(run: Run) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from federation import Client, recipe
+from waiting import wait_for
 
 from fox_hpc import ClientApp, ExecEnv, HpcEnv, PocEnv, SimEnv
 
@@ -64,15 +65,6 @@ def test_a_cancelled_run_ends_at_once_and_says_so(env: ExecEnv):
     with pytest.raises(RunCancelled):
         run.result(30)
     assert run.status == "CANCELLED"
-
-
-def wait_for(condition: Any, timeout_s: float = 60.0) -> None:
-    import time
-
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.02)
 
 
 def boom(site: str) -> tuple[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import streaming
+from waiting import wait_for
 
 from fox_hpc import HpcEnv, PocEnv, SimEnv
 from fox_hpc.fake import FakeCluster
@@ -97,7 +98,7 @@ def test_streams_of_a_job_that_is_taken_away_end_with_errors_that_say_so(
         def take_away(attempt: int) -> None:
             job = run.record().sites["site-1"].job_id
             subprocess.run(["scontrol", "update", f"jobid={job}", "timelimit=0:01"], check=True, timeout=30)
-            streaming.wait_until(lambda: run.record().sites["site-1"].attempts == attempt)
+            wait_for(lambda: run.record().sites["site-1"].attempts == attempt)
 
         server.take_away = take_away
         told = run.result(90)

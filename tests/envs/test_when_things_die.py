@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from federation import recipe
+from waiting import wait_for
 
 from fox_hpc import ExecEnv, GroupError, HpcEnv, PocEnv, RunError, SiteLost
 from fox_hpc.envs.base import Run
@@ -35,13 +35,6 @@ def env(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ExecEnv]:
     made = make_env(request.param, tmp_path)
     yield made
     made.stop()
-
-
-def wait_for(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.02)
 
 
 def sites_wait(folder: Path) -> bool:

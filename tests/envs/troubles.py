@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clusters import CANCEL, HOLD, OWN_CODE, PUSH, RELEASE, call, processes_of, queue, wait_for
+from clusters import CANCEL, HOLD, OWN_CODE, PUSH, RELEASE, call, processes_of, queue
 from steady import VALUE, recipe
+from waiting import wait_for
 
 from fox_hpc import GroupError, HpcEnv, Run, SiteLost
 from fox_hpc.fake import FakeCluster

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from waiting import wait_for
 
 from fox_hpc.fake import FakeCluster
 from fox_hpc.fake.line import connect
@@ -58,10 +58,7 @@ class Shell:
         return self.ask("squeue", "-h", "-t", "all", "-o", "%T", "-j", job)
 
     def until(self, condition: Callable[[], object], what: str = "", seconds: float = 20) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"not in {seconds} s: {what}"
-            time.sleep(0.03)
+        wait_for(condition, seconds, what)
 
     def until_state(self, job: str, *states: str) -> None:
         self.until(lambda: self.state(job) in states, f"job {job} in {states}")

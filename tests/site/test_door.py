@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from waiting import wait_for
 
 from fox_hpc.environment import WorkerEnv
 from fox_hpc.errors import NotAllowed, VersionMismatch
@@ -127,13 +127,6 @@ def relay(server: Server, io: ZmqIo, tmp_path: Path, away_s: float) -> Iterator[
     yield made, jobs
     made.stop()
     thread.join()
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.005)
 
 
 def keys_of(worker: WorkerEnv) -> tuple[Keys, str]:

@@ -6,12 +6,12 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 from launched import model, recipe
+from waiting import wait_for
 
 from fox_hpc import FLModel, PocEnv, RecipeError
 
@@ -115,10 +115,3 @@ def test_whatever_is_killed_between_the_driver_and_a_rank_the_rank_ends_too(env:
     assert time.monotonic() - killed_at < 10  # a lease is 60 s
     ((kind, words), _) = run.result(100)[0]
     assert (kind, "exit code 137" in words) == ("SiteLost", True)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.02)

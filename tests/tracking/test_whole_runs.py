@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 from logging_sites import FOUR_RANKS, RANKS, Own, recipe
+from waiting import wait_for
 
 from fox_hpc import HpcEnv, PocEnv, SimEnv
 from fox_hpc.cli.summary import tracking_facts
@@ -42,13 +42,6 @@ def relay() -> psutil.Process:
     found = psutil.Process().children(recursive=True)
     [one] = [each for each in found if "fox_hpc.site.relay" in each.cmdline() and each.is_running()]
     return one
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.02)
 
 
 def test_what_is_logged_while_the_relay_is_dead_arrives_once_and_in_order(tmp_path: Path):

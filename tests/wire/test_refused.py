@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import zmq
+from waiting import wait_for
 
 from fox_hpc.errors import NotAllowed, WireError
 from fox_hpc.testing.ear import Ear
@@ -24,13 +24,6 @@ def net(zmq_net: Any) -> Iterator[Any]:
     made = zmq_net(redial_s=0.2)
     yield made
     made.close()
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.005)
 
 
 def allowed(net: Any, *sites: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import zmq
+from waiting import wait_for
 
 from fox_hpc.errors import LinkClosed, WireError
 from fox_hpc.testing.ear import Ear
@@ -46,13 +47,6 @@ def tell(process: subprocess.Popen[str], line: str) -> None:
     assert process.stdin is not None
     process.stdin.write(line + "\n")
     process.stdin.flush()
-
-
-def wait_for(condition: Any, timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.005)
 
 
 def closed_within(io: ZmqIo, limit_s: float) -> bool:

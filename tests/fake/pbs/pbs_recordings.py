@@ -8,10 +8,11 @@ import os
 import re
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from waiting import wait_for
 
 from fox_hpc.fake import FakeCluster
 from fox_hpc.fake.line import connect
@@ -131,10 +132,7 @@ class Pbs:
         return str(self.job(job_id).get("job_state", ""))
 
     def until(self, condition: Callable[[], object], what: str = "", seconds: float = 20) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"not in {seconds} s: {what}"
-            time.sleep(0.02)
+        wait_for(condition, seconds, what)
 
     def until_state(self, job_id: str, *states: str) -> dict[str, Any]:
         self.until(lambda: self.state(job_id) in states, f"{job_id} in {states}: {self.job(job_id)}")

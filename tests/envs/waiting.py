@@ -1,0 +1,23 @@
+"""Waiting for what comes by itself, in tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+#: Between two looks; longer after one that took long.
+LOOK_S = 0.01
+
+
+def wait_for(
+    condition: Callable[[], object], timeout_s: float = 60.0, what: str = "what was waited for"
+) -> None:
+    """Wait until something is true; what looking costs, some processes' start maybe, is at most a third."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        began = time.monotonic()
+        if condition():
+            return
+        now = time.monotonic()
+        assert now < deadline, f"not in {timeout_s:g} s: {what}"
+        time.sleep(max(LOOK_S, 2 * (now - began)))
