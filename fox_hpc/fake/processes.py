@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Collection, Iterator
 
 import psutil
@@ -18,6 +19,8 @@ NODE_TAG = "FOX_FAKE_NODE"
 TAGS = (TAG, STEP_TAG, NODE_TAG)
 
 _PR_SET_CHILD_SUBREAPER = 36
+#: So long a process may be about to become another program, and shows no environment meanwhile.
+BECOMES_S = 0.05
 
 
 def adopt_orphans() -> None:
@@ -48,6 +51,8 @@ def of_job(cluster: str, job_id: int, sessions: Collection[int] = ()) -> list[tu
                 found[process.pid] = (process, "")
             elif process.ppid() in found:
                 found[process.pid] = (process, found[process.ppid()][1])
+            elif (tags := _once_begun(process)).get(TAG) == f"{cluster}:{job_id}":
+                found[process.pid] = (process, tags.get(STEP_TAG, ""))
     return list(found.values())
 
 
@@ -94,4 +99,16 @@ def _tagged() -> Iterator[tuple[psutil.Process, dict[str, str]]]:
                 continue
         except (psutil.Error, OSError):
             continue
-        yield process, {name: environ[name] for name in TAGS if name in environ}
+        yield process, _marks(environ)
+
+
+def _once_begun(process: psutil.Process) -> dict[str, str]:
+    """Give the marks of one that shows no environment, maybe because it is just now becoming a program."""
+    deadline = time.monotonic() + BECOMES_S
+    while not (environ := process.environ()) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    return _marks(environ)
+
+
+def _marks(environ: dict[str, str]) -> dict[str, str]:
+    return {name: environ[name] for name in TAGS if name in environ}

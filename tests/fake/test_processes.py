@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import threading
 from typing import Any
+
+import pytest
+
+from fox_hpc.fake import processes
 
 
 def test_a_process_without_a_mark_in_a_session_of_its_own_is_told_and_its_parent_once(shell: Any) -> None:
@@ -38,3 +44,18 @@ def test_who_asks_for_the_end_of_its_own_job_is_spared_for_a_moment(shell: Any) 
     shell.until(lambda: "other got it" in shell.output(job))
 
     assert "one got it" not in shell.output(job)
+
+
+def test_a_process_that_is_just_now_becoming_a_program_belongs_to_its_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """For that moment the system shows no environment of it."""
+    monkeypatch.setattr(processes, "BECOMES_S", 30)
+    words = ["/bin/sh", "-c", f"read begin; exec /usr/bin/env {processes.TAG}=mine:7 sleep 60"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, env={}, start_new_session=True) as becoming:
+        assert becoming.stdin is not None
+        threading.Timer(0.05, becoming.stdin.close).start()
+        found = [process.pid for process, _ in processes.of_job("mine", 7)]
+        becoming.kill()
+
+    assert found == [becoming.pid]
