@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from .errors import (
     CallCancelled,
@@ -101,14 +102,48 @@ class Call:
     to: str = ""
     waits: bool = True
 
+    def without_arguments(self) -> Call:
+        """Give a copy that holds no arguments."""
+        made = object.__new__(Call)
+        # Faster than dataclasses.replace, for every call.
+        made.__dict__.update(self.__dict__, args=(), kwargs={})
+        return made
+
+
+class Wait(Protocol):
+    """How a thread waits for what carries calls to bring something."""
+
+    def __call__(
+        self, changed: threading.Condition, ready: Callable[[], bool], timeout: float | None = None, /
+    ) -> bool:
+        """Return once `ready()`, or after `timeout` seconds; tell whether it is.
+
+        Args:
+            changed: not held; notified when `ready()` may have become true.
+            ready: cheap, and asked with and without `changed` held.
+        """
+
+
+def wait_aside(
+    changed: threading.Condition, ready: Callable[[], bool], timeout: float | None = None, /
+) -> bool:
+    """Wait while other threads bring it."""
+    with changed:
+        return changed.wait_for(ready, timeout)
+
 
 @dataclass(frozen=True)
 class Pending:
-    """One call on its way to one target; the future gives the value or raises a CallError."""
+    """One call on its way to one target; the future gives the value or raises a CallError.
+
+    Args:
+        wait: how to wait for it fastest.
+    """
 
     site: str
     call_id: str
     future: Future[Any]
+    wait: Wait = wait_aside
 
 
 FaultKind = Literal["remote", "timeout", "cancelled", "lost", "nofunc", "cycle", "refused"]

@@ -6,7 +6,6 @@ import copy
 import inspect
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -71,7 +70,7 @@ class App:
             NoSuchFunction: no function of that name is marked `@fox.collab`.
         """
         if (pull := pull_of(call)) is not None:
-            with use(replace(context, caller=call.caller)):
+            with use(context.changed(caller=call.caller)):
                 return self.streams.pull(pull, call.caller)
         # Named before anything can fail, so that the ranks of a site count alike.
         id = self.streams.new_id(call)
@@ -79,7 +78,7 @@ class App:
         if func is None:
             raise NoSuchFunction(sorted(self.collab), site=context.site_name, func=call.func)
         call = self.streams.receive(call, context)
-        with use(replace(context, caller=call.caller)):
+        with use(context.changed(caller=call.caller)):
             value = func(*call.args, **call.kwargs)
             if inspect.iscoroutine(value):
                 import asyncio
@@ -119,7 +118,7 @@ def filter_call(call: Call, context: Context) -> Call:
     """Give a call as the function here gets it; raises CallRefused."""
     if pull_of(call) is not None:
         return call
-    with use(replace(context, caller=call.caller)):
+    with use(context.changed(caller=call.caller)):
         return context.terms.filters.on_call(call, context.site_name, leaves=False)
 
 
@@ -127,7 +126,7 @@ def filter_answer(call: Call, value: Any, context: Context) -> Any:
     """Give what the function of a call returned as it leaves; raises CallRefused."""
     if isinstance(value, Future):
         return value  # a chunk of a stream that another place reads: it was filtered where it was made
-    with use(replace(context, caller=call.caller)):
+    with use(context.changed(caller=call.caller)):
         return context.terms.filters.on_answer(call, value, context.site_name, leaves=True)
 
 

@@ -60,7 +60,7 @@ class Border:
                 self._soon(partial(self._finish, asked, done.result(), future))
 
         pending.future.add_done_callback(arrived)
-        return Pending(pending.site, pending.call_id, future)
+        return Pending(pending.site, pending.call_id, future, pending.wait)
 
     def _soon(self, work: Callable[[], None]) -> None:
         """Do it on a thread of the call's own: the one that an answer came on has others to take."""

@@ -67,6 +67,12 @@ class Context:
     terms: Terms = field(default_factory=Terms)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    def changed(self, **fields: Any) -> Context:
+        """Give a copy with these fields changed; what `dataclasses.replace` does, for every call."""
+        made = object.__new__(Context)
+        made.__dict__.update(self.__dict__, **fields)
+        return made
+
 
 _active: ContextVar[Context | None] = ContextVar("fox_context", default=None)
 _inherited: WeakKeyDictionary[threading.Thread, Context] = WeakKeyDictionary()

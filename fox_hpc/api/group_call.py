@@ -12,7 +12,7 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
-from ..call import Call, CallOption, Pending
+from ..call import Call, CallOption, Pending, Wait
 from ..errors import CallCancelled, CallError, FoxError, GroupError, RecipeError, RunCancelled
 from ..model import FLModel
 from .backend import Backend
@@ -120,8 +120,7 @@ class GroupCall:
             CallError: the callback failed on an answer; names both.
             FoxError: `as_completed()` has given answers away.
         """
-        for _ in self._follow(self._needed):
-            pass
+        deque(self._follow(self._needed), maxlen=0)
         self._conclude()
         if self._given_away:
             raise FoxError(f"as_completed() gave the answers of {self._call.func}() away: none are kept")
@@ -176,9 +175,9 @@ class GroupCall:
     def _await(self, given: int, ready: list[int], ends: float | None) -> bool:
         """Wait for a site that was not given yet; put all that are there into the heap of their numbers."""
         left = None if ends is None or ready else max(0.0, ends - time.monotonic())
+        seen = given + len(ready)
+        in_time = self._wait(self._changed, lambda: bool(ready) or len(self._arrivals) > seen, left)
         with self._changed:
-            seen = given + len(ready)
-            in_time = self._changed.wait_for(lambda: bool(ready) or len(self._arrivals) > seen, left)
             for site in self._arrivals[seen:]:
                 heappush(ready, self._number[site])
             return in_time
@@ -211,6 +210,7 @@ class GroupCall:
         if not sites:
             return
         started = self._backend.start(self._call, sites)
+        self._wait: Wait = started[0].wait
         with self._changed:
             self._open.update({pending.site: pending for pending in started})
             cancelled = self._cancelled

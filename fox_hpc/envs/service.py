@@ -107,7 +107,9 @@ class Service:
         door = DataPort(self.io, parcels.greeted, host=at.host, ports=(at.data_port,))
         self.io.links += [parcels, door]
         welcome = msgspec.structs.replace(welcome, data_port=door.port)
-        self.desk = SiteDesk(self.io.call_later, welcome, self.io.refusals, parcels, at.keys)
+        self.desk = SiteDesk(
+            self.io.call_later, welcome, self.io.refusals, parcels, at.keys, self.io.wait_for
+        )
         self.link = self.io.listen(self.desk, at.keys, at.allowed, host=at.host, port=at.port)
         self.desk.attach(self.link)
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ..call import Fault
+from ..call import Fault, Wait, wait_aside
 from ..errors import VersionMismatch, WireError
 from ..metric import read_batch
 from ..wire import channel, codec, envelope, handshake
@@ -53,6 +53,7 @@ class SiteDesk:
         welcome: what relays are told that join.
         refusals: where what is not believed is counted.
         parcels, keys: let big payloads travel by reference, in sessions with the holder of the keys.
+        wait: see Cell.
     """
 
     def __init__(
@@ -62,8 +63,9 @@ class SiteDesk:
         refusals: Refusals | None = None,
         parcels: Parcels | None = None,
         keys: Keys | None = None,
+        wait: Wait = wait_aside,
     ) -> None:
-        self.cell = Cell("server", self._post, call_later, parcels=parcels)
+        self.cell = Cell("server", self._post, call_later, parcels=parcels, wait=wait)
         self._parcels, self._keys = parcels, keys
         self.welcome = welcome
         self.refusals = self.cell.refusals = refusals or self.cell.refusals

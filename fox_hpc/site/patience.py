@@ -10,6 +10,8 @@ from .words import DRAIN_FILE
 
 #: A rank that waits for a call looks this often whether its time is up.
 LOOK_S = 2.0
+#: A warning is a file, maybe on a slow shared disk: it is looked for so often at most.
+WARNING_S = 0.1
 
 
 class Patience:
@@ -22,11 +24,15 @@ class Patience:
 
     def __init__(self, folder: Path, deadline: float | None) -> None:
         self._drain, self._deadline = folder / DRAIN_FILE, deadline
+        self._warned, self._next_look = False, -math.inf
 
     def left(self) -> float:
         """Give the seconds that are left; below 0 once the time is up."""
         left = math.inf if self._deadline is None else self._deadline - time.time()
-        return min(left, -1.0) if self._drain.exists() else left
+        now = time.monotonic()
+        if not self._warned and now >= self._next_look:
+            self._warned, self._next_look = self._drain.exists(), now + WARNING_S
+        return min(left, -1.0) if self._warned else left
 
     @property
     def over(self) -> bool:

@@ -158,7 +158,7 @@ class Rank:
         """Wait for the next call; None when the run is over, or this job's time."""
         while not self.patience.over:
             try:
-                return up.cell.take(timeout=self.patience.wait_s())
+                return up.cell.take(self.patience.wait_s(), self.io.wait_for)
             except queue.Empty:
                 continue
         return None

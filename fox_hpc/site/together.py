@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from ..call import Fault, Pending, Reply
+from ..call import Fault, Pending, Reply, Wait, wait_aside
 from ..errors import RemoteError
 
 #: After a rank raised, the others have this long to come out by themselves.
@@ -41,12 +41,12 @@ class Together:
         pending: list[Pending],
         call_later: Callable[[float, Callable[[], None]], object],
         on_stuck: Callable[[Fault], None],
+        wait: Wait = wait_aside,
     ) -> None:
         self._pending, self._call_later, self._on_stuck = pending, call_later, on_stuck
-        self._lock = threading.Lock()
+        self._wait, self._changed = wait, threading.Condition()
         self._first: Fault | None = None
         self._out = 0
-        self._all_out = threading.Event()
         self._faults = 0
         for one in pending:
             one.future.add_done_callback(self._came_out)
@@ -54,7 +54,7 @@ class Together:
     def finish(self, own: Reply) -> tuple[Reply, bool]:
         """Rank 0 has come out with `own`; wait for the others. Returns the answer and whether all agree."""
         self._count(own.fault)
-        self._all_out.wait()
+        self._wait(self._changed, self._all_out)
         if self._first is None:
             return own, True
         return Reply(fault=self._first), self._faults == len(self._pending) + 1
@@ -64,16 +64,18 @@ class Together:
         self._count(fault_of(error, 0) if error is not None else None)
 
     def _count(self, fault: Fault | None) -> None:
-        with self._lock:
+        with self._changed:
             self._out += 1
             if fault is not None:
                 self._faults += 1
                 if self._first is None:
                     self._first = fault
                     self._call_later(GRACE_S, self._look)
-            if self._out == len(self._pending) + 1:
-                self._all_out.set()
+            self._changed.notify_all()
+
+    def _all_out(self) -> bool:
+        return self._out == len(self._pending) + 1
 
     def _look(self) -> None:
-        if not self._all_out.is_set() and self._first is not None:
+        if not self._all_out() and self._first is not None:
             self._on_stuck(self._first)

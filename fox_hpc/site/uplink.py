@@ -67,6 +67,7 @@ class Uplink:
             reachable=self._reached,
             address=lambda _: "server",
             parcels=self._parcels,
+            wait=io.wait_for,
         )
         # Who speaks for this attempt: torchrun may replace this process, and the next one counts anew.
         self._begun = str(time.time_ns())

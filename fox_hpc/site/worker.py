@@ -87,7 +87,7 @@ class FoxWorker(Rank):
         lead, pending = self.lead, self.lead.enter(call, payload)
         if incoming is not None:
             incoming.on_cancel(lambda: lead.tell_given_up(pending))
-        together = Together(pending, self.io.call_later, self.give_up)
+        together = Together(pending, self.io.call_later, self.give_up, self.io.wait_for)
         own = self.run_here(call, incoming)
         lead.came_out(0)
         reply, agree = together.finish(own)
@@ -99,7 +99,7 @@ class FoxWorker(Rank):
 
     def _follow(self, follower: RankFollower) -> int:
         cell, fault = follower.cell, None
-        while (incoming := cell.take()) is not None:
+        while (incoming := cell.take(None, self.io.wait_for)) is not None:
             fault = self.run_here(incoming.call, incoming).fault
             cell.reply(incoming, Reply(fault=fault))
             flush_all()

@@ -10,30 +10,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from ..errors import LinkClosed
-from ..wire.link import Frames, Handler, Link
+from ..wire.link import Frames, Link
 from .ear import Ear, expect
-
-
-class Net(Protocol):
-    """What is checked: one Io, and how links are made on it. MemoryIo is one as it stands."""
-
-    def listen(self, handler: Handler) -> Link:
-        """Make a listening link that lets in `site-1`, `site-2` … and the cells below them."""
-
-    def dial(self, url: str, name: str, handler: Handler) -> Link:
-        """Make a link to a listening one, as the cell of that name."""
-
-    def call_soon(self, action: Callable[[], None]) -> None:
-        """See Io."""
-
-    def call_later(self, delay_s: float, action: Callable[[], None]) -> Callable[[], None]:
-        """See Io."""
-
-    def close(self) -> None:
-        """See Io."""
+from .link_waits import (
+    Net,
+    a_thread_that_waits_is_told_and_nothing_happens_twice_at_a_time,
+    a_wait_ends_in_time,
+)
 
 
 def check_link(make_net: Callable[[], Net]) -> None:
@@ -76,7 +61,7 @@ def messages_arrive_whole_and_in_order(net: Net) -> None:
 
 
 def handlers_run_on_one_thread(net: Net) -> None:
-    """All that is told is told by the I/O thread, and so is what was asked to run there."""
+    """Nobody waits in `wait_for`: all is told by one thread, and so is what was asked to run there."""
     server, client, ran = Ear(), Ear(), Ear()
     listening = net.listen(server)
     net.dial(listening.url, "site-1", client).send("", [b"x"])
@@ -282,6 +267,8 @@ LINK_CHECKS: dict[str, Callable[[Net], None]] = {
     for check in (
         messages_arrive_whole_and_in_order,
         handlers_run_on_one_thread,
+        a_thread_that_waits_is_told_and_nothing_happens_twice_at_a_time,
+        a_wait_ends_in_time,
         each_peer_gets_its_own,
         what_is_sent_before_up_arrives_or_is_lost_whole,
         what_is_sent_to_a_stranger_is_dropped,

@@ -39,7 +39,7 @@ def read_call(frames: list[Any]) -> Call:
     texts = all(isinstance(text, str) for text in (func, caller, to)) and ranks in ("all", "zero")
     if not isinstance(waits, bool) or not (timeout is None or (isinstance(timeout, float) and timeout > 0)):
         raise CodecError("$", "this is not a call (how it is waited for is not told)")
-    named = isinstance(kwargs, dict) and all(isinstance(name, str) for name in kwargs)
+    named = isinstance(kwargs, dict) and (not kwargs or all(isinstance(name, str) for name in kwargs))
     if not (texts and isinstance(args, list) and named):
         raise CodecError("$", "this is not a call (a part has the wrong type)")
     # `late` stays with the caller: it says how the answer is fetched.

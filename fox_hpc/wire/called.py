@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import queue
-from dataclasses import replace
+import threading
+from collections import deque
 from typing import Any
 
-from ..call import Fault, Reply
+from ..call import Fault, Reply, Wait, wait_aside
 from ..errors import BlobError, CodecError, WireError
 from .answers import Answer, Answers, Arrivals, Incoming
 from .call_codec import read_call, write_reply
@@ -21,7 +22,8 @@ class Called(Sender):
 
     def __init__(self, name: str, post: Post, attempt: int, parcels: Parcels | None) -> None:
         super().__init__(name, post, attempt, parcels)
-        self.inbox: queue.SimpleQueue[Incoming | None] = queue.SimpleQueue()
+        self._inbox: deque[Incoming | None] = deque()
+        self._came = threading.Condition()
         self._answers, self._arrivals = Answers(), Arrivals()
 
     def _take_call(self, head: Envelope, frames: list[Any]) -> None:
@@ -43,21 +45,30 @@ class Called(Sender):
     def _arrived(self, incoming: Incoming, frames: list[Any]) -> None:
         incoming.frames = frames
         for one in self._arrivals.here(incoming):
-            self.inbox.put(one)
+            self._put(one)
+
+    def _put(self, incoming: Incoming | None) -> None:
+        self._inbox.append(incoming)
+        with self._came:
+            self._came.notify()
 
     def _never(self, incoming: Incoming, why: WireError) -> None:
         self.reply(incoming, Reply(fault=Fault.from_exception(why)))
         self._arrived(incoming, [])
 
-    def take(self, timeout: float | None = None) -> Incoming | None:
+    def take(self, timeout: float | None = None, wait: Wait = wait_aside) -> Incoming | None:
         """Wait for the next call to run; None when the cell was stopped.
 
-        Calls that were cancelled or answered meanwhile, or that cannot be read, are not given.
+        Calls that were cancelled or answered meanwhile, or that cannot be read, are not given. One thread
+        at a time takes.
+
+        Args:
+            wait: how; by the Io's `wait_for` this thread may run the I/O loop meanwhile.
 
         Raises:
             queue.Empty: none came in time.
         """
-        while (incoming := self.inbox.get(timeout=timeout)) is not None:
+        while (incoming := self._next(timeout, wait)) is not None:
             if not self._answers.wanted(incoming):
                 continue
             try:
@@ -67,6 +78,11 @@ class Called(Sender):
             else:
                 return incoming
         return None
+
+    def _next(self, timeout: float | None, wait: Wait) -> Incoming | None:
+        if not wait(self._came, lambda: bool(self._inbox), timeout):
+            raise queue.Empty
+        return self._inbox.popleft()
 
     def running(self) -> list[Incoming]:
         """Give the calls that came and were not answered."""
@@ -92,7 +108,7 @@ class Called(Sender):
     def reply_encoded(self, incoming: Incoming, payload: list[Any]) -> None:
         """Like `reply`, with the frames that `write_reply` made."""
         # Whoever ran the call may hold on to it until the next one comes: not to its arguments.
-        incoming.call, incoming.frames = replace(incoming.call, args=(), kwargs={}), []
+        incoming.call, incoming.frames = incoming.call.without_arguments(), []
         parcel = self._parcel(payload, incoming.origin)
         answer = Answer(incoming.id, incoming.origin, parcel)
         big = parcel.blob is not None
@@ -119,4 +135,4 @@ class Called(Sender):
 
     def stop(self) -> None:
         """Let `take` return None once it has given what is there."""
-        self.inbox.put(None)
+        self._put(None)

@@ -12,13 +12,13 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import Any
 
-from ..call import Call, Fault, Pending, Reply, new_call_id
+from ..call import Call, Fault, Pending, Reply, Wait, new_call_id, wait_aside
 from ..errors import CodecError, WireError
 from ..late import LATE_BYTES, Here
 from . import codec
+from .acks import Acks, acknowledged
 from .answers import Incoming
 from .call_codec import read_call, read_reply, write_call, write_reply
 from .called import Called
@@ -58,6 +58,7 @@ class Cell(Called):
         reachable: targets that can be called now; others wait for `open`.
         address: gives the cell of a target.
         parcels: lets big payloads travel by reference; without it they are sent within messages.
+        wait: how the caller waits; the `wait_for` of an Io lets it run the loop meanwhile.
     """
 
     secure = True
@@ -72,11 +73,13 @@ class Cell(Called):
         reachable: Sequence[str] = (),
         address: Callable[[str], str] = worker_cell,
         parcels: Parcels | None = None,
+        wait: Wait = wait_aside,
     ) -> None:
         super().__init__(name, post, attempt, parcels)
-        self._call_later, self._address = call_later, address
+        self._call_later, self._address, self._wait = call_later, address, wait
         self._lock = threading.RLock()
         self._outgoing: dict[str, Outgoing] = {}
+        self._acks = Acks(lambda id, to, frames: self._say("ack", id, to, frames), call_later)
         self._reachable: set[str] = set(reachable)
         self._lost: dict[str, Fault] = {}
 
@@ -98,7 +101,7 @@ class Cell(Called):
         """Like `start`, with the frames that `write_call` made."""
         parcel = self._pack(payload, [self._address(site) for site in targets])
         # The arguments are in the parcel, which lets go of them in its time.
-        bare = replace(call, args=(), kwargs={})
+        bare = call.without_arguments()
         pending = [self._start_one(bare, site, parcel) for site in targets]
         parcel.seal()
         return pending
@@ -113,7 +116,7 @@ class Cell(Called):
                     self._dispatch(out)
         if lost is not None:
             out.fail(lost)
-        return Pending(site, out.id, out.future)
+        return Pending(site, out.id, out.future, self._wait)
 
     def cancel(self, pending: Sequence[Pending]) -> None:
         """Give up calls: their futures raise CallCancelled now, and the far side is told."""
@@ -190,7 +193,8 @@ class Cell(Called):
         elif head.kind == "reply":
             self._take_reply(head, frames)
         elif head.kind == "ack":
-            self._answers.acknowledged(head.id, head.origin)
+            for id in acknowledged(head.id, frames):
+                self._answers.acknowledged(id, head.origin)
         elif head.kind == "cancel":
             self._answers.cancel(head.id, head.origin)
 
@@ -215,7 +219,7 @@ class Cell(Called):
     def _answered(self, head: Envelope, frames: list[Any]) -> None:
         out = self._pop(head.id)
         # Acknowledged even if nobody waits for it: the far side need not keep it any longer.
-        self._say("ack", head.id, head.origin)
+        self._acks.note(head.id, head.origin, at_once=bool(head.blob))
         if out is not None:
             try:
                 reply = read_reply(frames)

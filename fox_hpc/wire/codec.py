@@ -161,7 +161,10 @@ def _dict(value: dict[Any, Any], at: At, frames: Frames, depth: int) -> Any:
         key: item if type(item) in _PLAIN else _tree(item, (at, key), frames, depth)
         for key, item in value.items()
     }
-    if all(type(key) is str for key in tree):
+    for key in tree:
+        if type(key) is not str:
+            break
+    else:
         return tree
     return [Tag.PAIRS, [[_tree(key, (at, key), frames, depth), item] for key, item in tree.items()]]
 
@@ -232,8 +235,9 @@ def _value(head: Any, at: At, frames: Frames, depth: int) -> Any:
 
 
 def _decode_dict(head: dict[Any, Any], at: At, frames: Frames, depth: int) -> dict[str, Any]:
-    if not all(type(key) is str for key in head):
-        raise refuse(at, "the header does not follow the format (a key of a map is not text)")
+    for key in head:
+        if type(key) is not str:
+            raise refuse(at, "the header does not follow the format (a key of a map is not text)")
     return {
         key: item if type(item) in _DECODED_PLAIN else _value(item, (at, key), frames, depth)
         for key, item in head.items()

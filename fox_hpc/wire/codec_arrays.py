@@ -185,6 +185,10 @@ def decode_tensor(rest: Any, at: At, frames: Frames) -> Any:
 
     def make(raw: memoryview) -> Any:
         flat = _flat(raw, size * dtype.itemsize, dtype.itemsize, at)
-        return torch.from_numpy(flat).view(dtype).reshape(shape) if size else torch.empty(shape, dtype=dtype)
+        # What comes may be decoded on a thread that is in user code, whose modes are not for this tensor.
+        with torch.inference_mode(False):
+            if not size:
+                return torch.empty(shape, dtype=dtype, device="cpu")
+            return torch.from_numpy(flat).view(dtype).reshape(shape)
 
     return frames.made_once(number, (dtype, shape), make, at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -11,7 +12,11 @@ Frames = Sequence[Any]
 
 
 class Handler(Protocol):
-    """What an Io calls, always on its own thread; it must not block and must not raise."""
+    """What an Io calls, one thing at a time, on its I/O thread; it must not block and must not raise.
+
+    That is a thread of the Io's own, or one that waits in its `wait_for`. So a handler may take no lock that
+    a thread holds while it waits there.
+    """
 
     def received(self, link: Link, peer: str, frames: list[Any]) -> None:
         """A message came: an envelope and its frames, whole. Frames stay valid while they are held."""
@@ -48,13 +53,18 @@ class Link(Protocol):
 
 
 class Io(Protocol):
-    """The one I/O thread of a process: it owns the links and calls their handlers."""
+    """The I/O of a process: one thread at a time owns the links and calls their handlers."""
 
     def call_soon(self, action: Callable[[], None]) -> None:
         """Run something on the I/O thread."""
 
     def call_later(self, delay_s: float, action: Callable[[], None]) -> Callable[[], None]:
         """Run something on the I/O thread after a while; returns what calls it off."""
+
+    def wait_for(
+        self, changed: threading.Condition, ready: Callable[[], bool], timeout: float | None = None, /
+    ) -> bool:
+        """Wait for what a handler will bring; see call.Wait. This thread may be the I/O thread meanwhile."""
 
     def close(self) -> None:
         """Close every link and end the thread; what was sent before leaves first, within a linger."""

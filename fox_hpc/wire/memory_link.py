@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from ..call import wait_aside
 from ..errors import LinkClosed
 from .link import Frames, Handler, Timers
 
@@ -80,6 +81,12 @@ class MemoryIo:
                 self._timers.remove(number)
 
         return call_off
+
+    def wait_for(
+        self, changed: threading.Condition, ready: Callable[[], bool], timeout: float | None = None, /
+    ) -> bool:
+        """See Io."""
+        return wait_aside(changed, ready, timeout)
 
     def close(self) -> None:
         """See Io."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import LinkClosed, WireError
@@ -61,8 +61,8 @@ class Sender:
             failed(error)
             return None
 
-    def _say(self, kind: str, id: str, target: str) -> None:
-        self._send(target, [self._head(kind, id, target)])
+    def _say(self, kind: str, id: str, target: str, frames: Sequence[Any] = ()) -> None:
+        self._send(target, [self._head(kind, id, target), *frames])
 
     def _send_parcel(self, kind: str, id: str, target: str, parcel: Parcel) -> None:
         frames, blob = parcel.frames_for(target)

@@ -1,4 +1,4 @@
-"""The I/O thread over ZeroMQ: what it waits for, how it is woken, and who may come in.
+"""The I/O loop over ZeroMQ: what it waits for, who runs it, how it is woken, and who may come in.
 
 Sources: ZAP is RFC 27 (https://rfc.zeromq.org); a context has one handler, at a fixed inproc address.
 """
@@ -18,12 +18,16 @@ from typing import Any, Protocol
 import zmq
 import zmq.utils.z85
 
+from .baton import STAY_S, Baton
 from .link import Timers
 from .refusals import Refusals
 
 log = logging.getLogger(__name__)
 
 LINGER_S = 5.0
+
+#: As plain numbers: an enum takes several times as long to compare.
+_IN, _OUT = int(zmq.POLLIN), int(zmq.POLLOUT)
 
 
 class Closable(Protocol):
@@ -34,7 +38,11 @@ class Closable(Protocol):
 
 
 class ZmqLoop:
-    """The thread, its timers and its sockets; ZmqIo adds the making of links."""
+    """The loop, its timers and its sockets; ZmqIo adds the making of links.
+
+    It is run by a thread of its own, or by one that waits in `wait_for`: whichever holds the baton is
+    "the I/O thread" at that time.
+    """
 
     def __init__(self, heartbeat_ms: int, dead_after_ms: int, redial_s: float) -> None:
         self.heartbeat_ms, self.dead_after_ms, self.redial_s = heartbeat_ms, dead_after_ms, redial_s
@@ -49,9 +57,13 @@ class ZmqLoop:
         self._timers = Timers()
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
+        self._wake_fd = self._wake_read.fileno()
         self._asleep = False
+        self._baton = Baton(self._wake)
+        #: Data connections had something to do: they do not wait for the next guest.
+        self._bulk = False
         self._close_by = math.inf
-        self.watch(self._wake_read.fileno(), self._drain)
+        self.watch(self._wake_fd, self._drain)
         self.refusals = Refusals()
         self._guard = Guard(self.context, self.refusals)
         self.allow, self.forget = self._guard.allow, self._guard.forget
@@ -62,17 +74,69 @@ class ZmqLoop:
     def call_soon(self, action: Callable[[], None]) -> None:
         """See Io."""
         self._soon.append(action)
-        if self._asleep and threading.current_thread() is not self._thread:
+        if self._baton.mine:
+            return
+        if self._baton.led:
+            self._wake()
+        else:
+            self._baton.recall()
+
+    def at_once(self, action: Callable[[], None]) -> None:
+        """Run now what touches only a socket or the timers, if nothing goes before it; else soon."""
+        if self._baton.mine and not self._soon:
+            self.guarded(action)
+        elif not self._soon and not self._baton.led and self._baton.take(0):
+            # Nobody is in the loop, which this thread enters for so long.
+            try:
+                self.guarded(action)
+            finally:
+                self._baton.give()
+        else:
+            self.call_soon(action)
+
+    def _wake(self) -> None:
+        if self._asleep:
             self._asleep = False
-            # The thread may end between the look and the write; then nobody needs to wake.
+            # The loop may end between the look and the write; then nobody needs to wake.
             with contextlib.suppress(OSError):
                 self._wake_write.send(b"w")
 
     def call_later(self, delay_s: float, action: Callable[[], None]) -> Callable[[], None]:
         """See Io."""
         at, number = time.monotonic() + delay_s, self._timers.number()
-        self.call_soon(lambda: self._timers.add(number, at, action))
-        return lambda: self.call_soon(lambda: self._timers.remove(number))
+        self.at_once(lambda: self._timers.add(number, at, action))
+        return lambda: self.at_once(lambda: self._timers.remove(number))
+
+    def wait_for(
+        self, changed: threading.Condition, ready: Callable[[], bool], timeout: float | None = None, /
+    ) -> bool:
+        """See Io."""
+        ends = math.inf if timeout is None else time.monotonic() + timeout
+        if self._lead(ready, ends):
+            return True
+        left = None if timeout is None else max(0.0, ends - time.monotonic())
+        with self._baton.aside(), changed:
+            return changed.wait_for(ready, left)
+
+    def _lead(self, ready: Callable[[], bool], ends: float) -> bool:
+        """Run the loop on this thread for a while, if it has to wait; tell whether it waits no more."""
+        if ready():
+            return True
+        left = ends - time.monotonic()
+        if left <= 0 or self.closed or self._baton.mine or not self._baton.enter():
+            return False
+        try:
+            # The own thread steps back as soon as it has done what it is at.
+            if self._baton.take(-1 if ends == math.inf else left):
+                ends = min(ends, time.monotonic() + STAY_S)
+                try:
+                    while not ready() and not self.closed and time.monotonic() < ends:
+                        self._once(ends)
+                finally:
+                    self._baton.give()
+        finally:
+            self._baton.leave(recall=self._in_a_hurry())
+        return ready()
 
     def close(self) -> None:
         """See Io; what was sent has LINGER_S to leave. On the I/O thread itself it returns before the end."""
@@ -80,7 +144,7 @@ class ZmqLoop:
             self._close_by = min(self._close_by, time.monotonic() + LINGER_S)
             self.closed = True
         self.call_soon(lambda: None)
-        if threading.current_thread() is not self._thread:
+        if threading.current_thread() is not self._thread and not self._baton.mine:
             self._thread.join()
 
     def watch(
@@ -117,33 +181,60 @@ class ZmqLoop:
 
     def _loop(self) -> None:
         try:
-            while not self.closed or (self._soon and time.monotonic() < self._close_by):
-                self._once()
+            while self._goes_on():
+                with self._baton.owned():
+                    while self._goes_on() and not self._baton.guest:
+                        self._once()
+                if not self.closed:
+                    self._baton.stand_by(self._in_a_hurry)
         finally:
             self.closed = True
-            for link in list(self.links):
-                link.shut(int(LINGER_S * 1000))
-            self._guard.socket.close(0)
-            self.context.term()
-            self._wake_read.close()
-            self._wake_write.close()
+            # A guest sees that it is closed, and leaves.
+            with self._baton.owned():
+                self._shut()
 
-    def _once(self) -> None:
-        # _asleep is set before the last look at _soon: whoever appends after that look writes a wake byte.
+    def _goes_on(self) -> bool:
+        return not self.closed or (bool(self._soon) and time.monotonic() < self._close_by)
+
+    def _in_a_hurry(self) -> bool:
+        return bool(self._soon) or self._bulk or self.closed
+
+    def _shut(self) -> None:
+        for link in list(self.links):
+            link.shut(int(LINGER_S * 1000))
+        self._guard.socket.close(0)
+        self.context.term()
+        self._wake_read.close()
+        self._wake_write.close()
+
+    def _once(self, ends: float = math.inf) -> None:
+        # _asleep is set before the last look at _soon, and at who waits to be the guest: whoever changes that
+        # after the look writes a wake byte.
         self._asleep = True
-        wait_s = 0 if self._soon else self._timers.wait_s(time.monotonic())
-        ready = self._poller.poll(None if wait_s is None else math.ceil(wait_s * 1000))
-        self._asleep = False
+        ready = self._poller.poll(self._wait_ms(ends))
+        self._asleep = self._bulk = False
         for source, events in ready:
+            # What is no socket of ZeroMQ is one for data, or the one that wakes.
+            self._bulk = self._bulk or (type(source) is int and source != self._wake_fd)
             # An error is told to the reader, who meets it when he reads.
-            if events & ~zmq.POLLOUT:
+            if events & ~_OUT:
                 self._turn(self._readers.get(source))
-            if events & zmq.POLLOUT:
+            if events & _OUT:
                 self._turn(self._writers.get(source))
         for action in self._timers.due(time.monotonic()):
             self.guarded(action)
         for _ in range(len(self._soon)):
             self.guarded(self._soon.popleft())
+
+    def _wait_ms(self, ends: float) -> int | None:
+        """Say how long to sleep; a guest until `ends`, the own thread until a guest comes."""
+        if self._soon or self.closed or (self._baton.guest and threading.current_thread() is self._thread):
+            return 0
+        now = time.monotonic()
+        wait_s = self._timers.wait_s(now)
+        if ends < math.inf:
+            wait_s = max(0.0, ends - now) if wait_s is None else min(wait_s, max(0.0, ends - now))
+        return None if wait_s is None else math.ceil(wait_s * 1000)
 
     def _turn(self, action: Callable[[], None] | None) -> None:
         if action is not None:

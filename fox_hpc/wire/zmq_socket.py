@@ -17,6 +17,7 @@ from .zmq_monitor import read_event
 
 log = logging.getLogger(__name__)
 
+_NOW, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 #: Make names unique in this process.
 numbers = itertools.count(1)
 
@@ -66,7 +67,7 @@ class ZmqLink(ABC):
         """See Link."""
         if self.closed:
             raise LinkClosed(f"{self!r} is closed")
-        self.io.call_soon(lambda: self._send(peer, frames))
+        self.io.at_once(lambda: self._send(peer, frames))
 
     def close(self) -> None:
         """See Link."""
@@ -90,22 +91,33 @@ class ZmqLink(ABC):
         try:
             if head is None:
                 raise zmq.Again
-            self._socket.send_multipart([head, *frames], zmq.NOBLOCK, copy=False)
+            self._write([head, *frames])
         except (zmq.Again, zmq.ZMQError) as error:
             if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
                 raise
             log.debug("%r: nobody is there, a message to %s is dropped", self, peer or "it")
 
+    def _write(self, frames: list[Any]) -> None:
+        # send_multipart looks at each frame once more, which takes as long as the sending.
+        send = self._socket.send
+        for frame in frames[:-1]:
+            send(frame, _MORE, False)
+        send(frames[-1], _NOW, False)
+
     def _read_all(self) -> None:
         # A bounded batch, so that one busy link does not keep the others waiting.
+        receive = self._socket.recv
         for _ in range(64):
             if self.closed:
                 return
             try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                frames = [receive(_NOW, False)]
             except zmq.Again:
                 self._settle()
                 return
+            while frames[-1].more:
+                # The others are there: messages come whole.
+                frames.append(receive(_NOW, False))
             self._read_one(frames)
 
     def _read_monitor(self) -> None:

@@ -12,6 +12,7 @@ import statistics
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -90,7 +91,12 @@ class Cells(Far):
         self._link = self.io.listen(self, keys, {"far": self._far_keys.public}, host="127.0.0.1")
         self._keys = keys
         self.cell = Cell(
-            "server", self._link.send, self.io.call_later, address="far.{}".format, parcels=self.parcels
+            "server",
+            self._link.send,
+            self.io.call_later,
+            address="far.{}".format,
+            parcels=self.parcels,
+            wait=self.io.wait_for,
         )
 
     def __enter__(self) -> Cells:
@@ -124,8 +130,21 @@ class Cells(Far):
 
     def echo(self, value: Any) -> None:
         """Call every far cell and wait for all answers."""
-        for one in self.cell.start(Call("echo", (value,), {}), [str(n) for n in range(self._count)]):
-            one.future.result(60)
+        changed, came = threading.Condition(), 0
+
+        def arrive(future: Future[Any]) -> None:
+            nonlocal came
+            with changed:
+                came += 1
+                changed.notify_all()
+
+        started = self.cell.start(Call("echo", (value,), {}), [str(n) for n in range(self._count)])
+        for one in started:
+            one.future.add_done_callback(arrive)
+        # As a group call waits.
+        started[0].wait(changed, lambda: came == self._count, 60)
+        for one in started:
+            one.future.result(0)
 
     # On the I/O thread.
 
@@ -158,10 +177,11 @@ class FarCell:
             reachable=["server"],
             parcels=parcels,
         )
+        self._io = io
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
-        while (incoming := self.cell.take()) is not None:
+        while (incoming := self.cell.take(None, self._io.wait_for)) is not None:
             self.cell.reply(incoming, Reply(incoming.call.args[0]))
 
     def received(self, link: Any, peer: str, frames: list[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 import zmq
@@ -35,6 +36,9 @@ class ZmqNet:
         if keys is None:
             keys = self.keys[name.partition(".")[0]]
         return self.client.dial(url, name, handler, keys, self.server_keys.public)
+
+    def wait_for(self, changed: Any, ready: Any, timeout: float | None = None, /) -> bool:
+        return self.client.wait_for(changed, ready, timeout)
 
     def close(self) -> None:
         self.client.close()

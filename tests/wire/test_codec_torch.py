@@ -92,6 +92,14 @@ def test_contiguous_tensor_is_not_copied() -> None:
     assert np.frombuffer(received[1], np.float32)[0] == 7.0
 
 
+def test_tensor_that_is_decoded_within_inference_mode_can_be_trained() -> None:
+    with torch.inference_mode():
+        back = codec.decode([bytearray(frame) for frame in codec.encode(torch.arange(4.0))])
+
+    (back.requires_grad_() * 2).sum().backward()
+    assert back.grad is not None
+
+
 def test_tied_weights_travel_once_and_stay_tied() -> None:
     weight = torch.nn.Parameter(torch.randn(50, 20))
     frames = codec.encode({"encoder": weight, "decoder": weight.data, "part": weight[:10]})
