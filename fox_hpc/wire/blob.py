@@ -4,20 +4,18 @@ A blob is what the frames of one message hold together. Its plan, which both end
 sizes alone, says where each chunk's bytes lie: a big frame has chunks of its own, so that it can be
 received in the memory where it stays; small frames share one.
 
-Each chunk is AES-256-GCM under a key that is made for the blob and given to its receivers only. The nonce
-is the chunk's number, and the blob's id and size are authenticated with it: a chunk that was changed, moved
-to another place or taken from another blob does not open. Two different plaintexts are never sealed under
-one nonce: a chunk that is sealed again must give the same tag.
+Each chunk is AES-256-GCM under the key of its region, which is given to the blob's receivers only. The nonce
+is the chunk's number within the region, and the region's size is authenticated with it: a chunk that was
+changed, moved to another place or taken from another blob does not open. A key has one plaintext. A frame
+whose bytes were sealed before gets the key of that time again, so that a receiver can tell that it has them;
+what is sealed again leaves only if every chunk has given the same tag.
 
-Sources: AES-GCM, NIST SP 800-38D; one key per blob bounds its use far below the limits of section 8.3.
+Sources: AES-GCM, NIST SP 800-38D; one key per region bounds its use far below the limits of section 8.3.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 import struct
-import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -25,21 +23,19 @@ import msgspec
 
 from ..errors import BlobError, WireError
 from ..late import LATE_BYTES
-from .pages import Memory, fresh
-
-log = logging.getLogger(__name__)
 
 #: What is bigger than this travels by reference.
 BIG_BYTES = LATE_BYTES
 CHUNK_BYTES = 2 * 2**20
 TAG_BYTES = 16
+KEY_BYTES = 32
 #: Frames start at multiples of this, which suits every dtype.
 ALIGN = 64
 #: The most that one message may hold, unless this end was told otherwise.
 MOST_BYTES = 2**40
 MOST_FRAMES = 2**20
 
-_PLACE = struct.Struct(">16sIIQ")
+_PLACE = struct.Struct(">IIQ")
 
 
 class Ref(msgspec.Struct, frozen=True, array_like=True):
@@ -47,7 +43,7 @@ class Ref(msgspec.Struct, frozen=True, array_like=True):
 
     Args:
         id: names the blob, 16 random bytes.
-        key: its key, wrapped for one receiver.
+        key: its regions' keys, in order, wrapped for one receiver.
         sizes: bytes of each frame, in order.
         folder: the blob is in the folder that both ends were told of.
     """
@@ -134,113 +130,33 @@ class Plan:
         self.places.append((region, self.regions[region]))
         self.regions[region] += room
 
-    def bound_to(self, id: bytes, number: int) -> bytes:
-        """Give what is authenticated with a chunk: whose it is, and where it belongs."""
-        return _PLACE.pack(id, number, len(self.chunks), self.total)
+    @property
+    def lasting(self) -> dict[int, int]:
+        """Regions that may hold the same as one of an earlier blob, and whose only frame each of them is.
 
-
-class SealedBlob:
-    """The holder's side: frames, and their chunks as ciphertext.
-
-    Once it was sealed, what the frames' owner does to his arrays does not change what receivers get. After
-    `free` only the tags are left, and chunks are sealed again when they are asked for.
-
-    Args:
-        frames: the buffers; they are referred to until `forget_frames` or `close`.
-        memory: gives what the ciphertext lies in.
-    """
-
-    def __init__(self, frames: Sequence[Any], memory: Memory = fresh) -> None:
-        self.id, self.key = os.urandom(16), os.urandom(32)
-        self._frames = [memoryview(frame).cast("B") for frame in frames]
-        self.plan = Plan([frame.nbytes for frame in self._frames])
-        # Laid out as at the receiver's, so that what comes back fits where this lay.
-        self._sealed: list[memoryview] | None = [memory(size) for size in self.plan.regions]
-        self._tags: list[bytes] = []
-        self._closed = False
-        self._grown = threading.Condition()
-
-    def __repr__(self) -> str:
-        state = "closed" if self._closed else "freed" if self._sealed is None else "sealed"
-        return f"<SealedBlob {self.id.hex()[:8]} · {self.plan.total} bytes · {state}>"
-
-    def seal(self) -> None:
-        """Seal every chunk, in order; receivers may take those that are ready meanwhile."""
-        # Held here: it may be closed meanwhile, by an end of its calls on another thread.
-        frames, sealed = self._frames, self._sealed
-        try:
-            for number, chunk in enumerate(self.plan.chunks):
-                if self._closed or sealed is None:
-                    return
-                tag = self._seal_into(number, place_of(chunk, sealed), frames)
-                with self._grown:
-                    self._tags.append(tag)
-                    self._grown.notify_all()
-        except BaseException:
-            self.close()
-            raise
-
-    def forget_frames(self) -> None:
-        """Let go of the frames; the ciphertext is all that is needed until `close`."""
-        self._frames = []
-
-    def free(self) -> None:
-        """Every receiver has it: let go of the ciphertext."""
-        self._sealed = None
-
-    def close(self) -> None:
-        """Nobody will ask any more."""
-        with self._grown:
-            self._closed, self._sealed, self._frames = True, None, []
-            self._grown.notify_all()
-
-    def chunk(self, number: int) -> tuple[memoryview, bytes]:
-        """Give a chunk's ciphertext and its tag; waits until it is sealed.
-
-        Raises:
-            BlobError: there is no such chunk, or the blob was closed, or its arrays were changed since it
-                was sealed.
+        Never the first frame: it says what is done with the others, and is another one each time. So a
+        receiver always has something to fetch, and with it says that it has all.
         """
-        if not 0 <= number < len(self.plan.chunks):
-            raise BlobError(f"{self!r} has no chunk {number}")
-        with self._grown:
-            self._grown.wait_for(lambda: number < len(self._tags) or self._closed)
-            sealed, chunk = self._sealed, self.plan.chunks[number]
-        if sealed is not None:
-            return place_of(chunk, sealed), self._tags[number]
-        return self._seal_again(number, chunk.size)
+        return {
+            self.places[frame][0]: frame
+            for frame, size in enumerate(self.sizes)
+            if frame and size >= BIG_BYTES
+        }
 
-    def _seal_again(self, number: int, size: int) -> tuple[memoryview, bytes]:
-        frames = self._frames
-        if not frames:
-            raise BlobError(f"{self!r} is not held any more")
-        place = memoryview(bytearray(size))
-        if self._seal_into(number, place, frames) != self._tags[number]:
-            words = (
-                "the arguments of an open call were changed, and a site needs them again: leave arrays as "
-                "they are until every site has answered"
-            )
-            # The site is told no more than that it cannot have them.
-            log.warning("%s", words)
-            raise BlobError(words)
-        return place, self._tags[number]
+    def chunks_in(self, region: int) -> range:
+        """Give the numbers of a region's chunks."""
+        first = self.first_chunk[region]
+        return range(first, first - (-self.regions[region] // CHUNK_BYTES))
 
-    def _seal_into(self, number: int, place: memoryview, frames: Sequence[memoryview]) -> bytes:
-        sealer = cipher(self.key, number).encryptor()
-        sealer.authenticate_additional_data(self.plan.bound_to(self.id, number))
-        sealer.update_into(self._plain(self.plan.chunks[number], frames), place)
-        sealer.finalize()
-        return bytes(sealer.tag)
+    def bound_to(self, number: int) -> bytes:
+        """Give what is authenticated with a chunk: where it belongs in its region, and how big that is."""
+        region = self.chunks[number].region
+        size = sum(self.sizes[frame] for frame in self.lying_in[region])
+        return _PLACE.pack(self.within(number), len(self.chunks_in(region)), size)
 
-    def _plain(self, chunk: Chunk, frames: Sequence[memoryview]) -> Any:
-        numbers = self.plan.lying_in[chunk.region]
-        if self.plan.sizes[numbers[0]] >= BIG_BYTES:
-            return frames[numbers[0]][chunk.start : chunk.start + chunk.size]
-        parts = bytearray(chunk.size)
-        for number in numbers:
-            start = self.plan.places[number][1]
-            parts[start : start + self.plan.sizes[number]] = frames[number]
-        return parts
+    def within(self, number: int) -> int:
+        """Give a chunk's number within its region."""
+        return self.chunks[number].start // CHUNK_BYTES
 
 
 def place_of(chunk: Chunk, regions: Sequence[memoryview]) -> memoryview:
@@ -248,8 +164,17 @@ def place_of(chunk: Chunk, regions: Sequence[memoryview]) -> memoryview:
     return regions[chunk.region][chunk.start : chunk.start + chunk.size]
 
 
+def seal_chunk(plan: Plan, number: int, key: bytes, plain: Any, place: memoryview) -> bytes:
+    """Seal a chunk into a place; gives the tag."""
+    sealer = cipher(key, plan.within(number)).encryptor()
+    sealer.authenticate_additional_data(plan.bound_to(number))
+    sealer.update_into(plain, place)
+    sealer.finalize()
+    return bytes(sealer.tag)
+
+
 def cipher(key: bytes, number: int) -> Any:
-    """Give AES-GCM for a chunk."""
+    """Give AES-GCM for a chunk, by its number within the region that the key is of."""
     # Loaded with the first blob: a process that only passes messages on never needs it.
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 

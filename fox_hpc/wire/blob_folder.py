@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 
 from ..errors import BlobError, WorkspaceError
-from .blob import TAG_BYTES, Plan, SealedBlob
+from .blob import TAG_BYTES, Plan
 from .opened_blob import OpenedBlob
+from .sealed_blob import SealedBlob
 
 #: A file that another node has made may take so long to be seen: NFS keeps what a folder held for up to 60 s.
 SEEN_S = 90.0
@@ -57,7 +58,7 @@ class BlobFolder:
             raise BlobError(f"a blob cannot be written to {self.path}: {error.strerror}") from error
 
     def read(self, blob: OpenedBlob) -> None:
-        """Read a blob whole, and open it where it stays; waits until its file is seen.
+        """Read what is missing of a blob, and open it where it stays; waits until its file is seen.
 
         Raises:
             BlobError: it is not there, or not what was sealed.
@@ -66,7 +67,10 @@ class BlobFolder:
         while True:
             try:
                 with self._file(blob.id).open("rb", buffering=0) as file:
-                    for number in range(len(blob.plan.chunks)):
+                    for number, chunk in enumerate(blob.plan.chunks):
+                        if blob.has(number):
+                            file.seek(chunk.size + TAG_BYTES, os.SEEK_CUR)
+                            continue
                         tag = bytearray(TAG_BYTES)
                         if not (
                             _fill(file.fileno(), blob.place(number)) and _fill(file.fileno(), memoryview(tag))

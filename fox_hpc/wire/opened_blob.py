@@ -8,8 +8,9 @@ import mmap
 from collections.abc import Iterable, Sequence
 
 from ..errors import BlobError
-from .blob import CHUNK_BYTES, MOST_BYTES, Plan, cipher
+from .blob import CHUNK_BYTES, KEY_BYTES, MOST_BYTES, Plan, cipher, seal_chunk
 from .pages import Memory, fresh, region_of
+from .seals import Kept, Seal
 
 
 class OpenedBlob:
@@ -21,7 +22,7 @@ class OpenedBlob:
         memory: gives what they lie in.
 
     Raises:
-        BlobError: the sizes are more than this end takes.
+        BlobError: the sizes are more than this end takes, or keys are missing.
     """
 
     def __init__(
@@ -34,10 +35,20 @@ class OpenedBlob:
     ) -> None:
         self._memory = memory
         self.id, self.plan = id, Plan(sizes, most_bytes)
-        self._key = key
+        count = len(self.plan.regions)
+        if len(key) != count * KEY_BYTES:
+            raise BlobError(
+                f"a blob of {count} regions has {len(key)} bytes of keys, {KEY_BYTES} each are right"
+            )
+        self._keys = [key[start : start + KEY_BYTES] for start in range(0, len(key), KEY_BYTES)]
         self._regions: dict[int, memoryview] = {}
         self._addresses: list[tuple[int, int]] = []
-        self._opened: set[int] = set()
+        #: Chunks that are here, and their tags.
+        self._opened: dict[int, bytes] = {}
+        self._missing = [len(self.plan.chunks_in(region)) for region in range(count)]
+        self._lasting = frozenset(self.plan.lasting)
+        #: Regions that may be here already, and how they would be sealed then.
+        self._found: dict[int, Seal] = {}
 
     def __repr__(self) -> str:
         return f"<OpenedBlob {self.id.hex()[:8]} · {len(self._opened)} of {len(self.plan.chunks)} chunks>"
@@ -75,7 +86,8 @@ class OpenedBlob:
         for number in numbers:
             chunk = self.plan.chunks[number]
             if number in self._opened and chunk.size >= mmap.PAGESIZE:
-                self._opened.discard(number)
+                del self._opened[number]
+                self._missing[chunk.region] += 1
                 region = region_of(self._region(chunk.region))
                 assert region is not None
                 region.give_back(chunk.start, chunk.size)
@@ -90,6 +102,40 @@ class OpenedBlob:
             self._regions[number] = self._memory(self.plan.regions[number])
         return self._regions[number]
 
+    def look_in(self, kept: Kept) -> bool:
+        """Take memory that may hold regions of this blob already; `check` tells whether it does."""
+        for region in self._lasting - set(self._regions):
+            place = kept(self.plan.regions[region], self._keys[region])
+            lent = region_of(place) if place is not None else None
+            if place is not None and lent is not None and lent.seal is not None:
+                self._regions[region], self._found[region] = place, lent.seal
+        return bool(self._found)
+
+    def check(self) -> None:
+        """Take as opened what is right of what `look_in` has found; takes as long as to seal it."""
+        found, self._found = self._found, {}
+        scratch = memoryview(bytearray(CHUNK_BYTES if found else 0))
+        for region, seal in found.items():
+            same = other = 0
+            for number, tag in zip(self.plan.chunks_in(region), seal.tags, strict=True):
+                if self._is_here(number, tag, scratch):
+                    self._have(number, tag)
+                    same += 1
+                else:
+                    other += 1
+                # Who has changed his array has mostly changed all of it.
+                if other > same + 1:
+                    break
+
+    def _is_here(self, number: int, tag: bytes, scratch: memoryview) -> bool:
+        """Tell whether memory holds a chunk, by what it would be if it were sealed."""
+        place = self.place(number)
+        # The memory was lent to the system, which may take pages away and put zeros there, even between this
+        # look at them and their use. It takes none that was written since: so first of all, each of them is.
+        place[:: mmap.PAGESIZE] = place[:: mmap.PAGESIZE]
+        key = self._keys[self.plan.chunks[number].region]
+        return seal_chunk(self.plan, number, key, place, scratch[: place.nbytes]) == tag
+
     def open(self, number: int, tag: bytes) -> None:
         """Open a chunk where it was written.
 
@@ -98,15 +144,30 @@ class OpenedBlob:
         """
         from cryptography.exceptions import InvalidTag
 
-        place = self.place(number)
-        opener = cipher(self._key, number).decryptor()
-        opener.authenticate_additional_data(self.plan.bound_to(self.id, number))
+        place, region = self.place(number), self.plan.chunks[number].region
+        opener = cipher(self._keys[region], self.plan.within(number)).decryptor()
+        opener.authenticate_additional_data(self.plan.bound_to(number))
         try:
             opener.update_into(place, place)
             opener.finalize_with_tag(tag)
         except InvalidTag:
             raise BlobError(f"chunk {number} of {self!r} was changed on its way") from None
-        self._opened.add(number)
+        self._have(number, tag)
+
+    def _have(self, number: int, tag: bytes) -> None:
+        region = self.plan.chunks[number].region
+        self._missing[region] -= number not in self._opened
+        self._opened[number] = tag
+        if not self._missing[region] and region in self._lasting:
+            self._label(region)
+
+    def _label(self, region: int) -> None:
+        """Note with the memory of a region that is whole what it holds, for a blob that holds the same."""
+        lent = region_of(self._regions[region])
+        # Of a late answer some may have been dropped meanwhile, on another thread.
+        tags = tuple(tag for number in self.plan.chunks_in(region) if (tag := self._opened.get(number)))
+        if lent is not None and len(tags) == len(self.plan.chunks_in(region)):
+            lent.seal = Seal(self._keys[region], tags)
 
     def frames(self) -> list[memoryview]:
         """Give the frames; what was not opened yet has any bytes."""

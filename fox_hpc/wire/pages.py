@@ -1,7 +1,8 @@
 """Memory for blobs: fresh from the system, or used again while it is warm.
 
 The first touch of a page costs more than the bytes that come to lie there. What a model of one round lay in
-fits that of the next, so a region whose last view is gone is kept for a while.
+fits that of the next, so a region whose last view is gone is kept for a while. One that a blob has filled is
+known by what it holds: should the same be sent again, it is here, unless somebody has written there.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import BlobError
+from .seals import Seal
 
 #: Gives memory of a size; raises BlobError if there is not as much.
 Memory = Callable[[int], memoryview]
 
 #: A region that nobody has viewed for so long goes back; before, if the system is short of memory.
 IDLE_S = 60.0
+#: One of which it is known what it holds. A model may be sent again once the slowest site has evaluated it;
+#: what the system needs it takes all the same.
+KNOWN_S = 600.0
 #: Regions are multiples of this, so that a header which is longer by a few bytes fits where the last one lay.
 GRAIN_BYTES = 2**16
 HUGE_BYTES = 2**21
@@ -47,6 +52,8 @@ class Region:
             raise BlobError(f"no memory for the {size} bytes of a message: {error.strerror}") from error
         #: When it was viewed last.
         self.idle_since = 0.0
+        #: What it was filled with; its last viewers may have changed that.
+        self.seal: Seal | None = None
         #: Some of its pages were given back: it is not warm any more.
         self.spoilt = False
         self._gone: weakref.ref[Any] | None = None
@@ -115,6 +122,8 @@ class WarmMemory:
         self._lock = threading.Lock()
         #: What is kept, by its size.
         self._idle: dict[int, list[Region]] = {}
+        #: The same of which it is known what it holds, by the key of that, the oldest first.
+        self._known: dict[int, dict[bytes, Region]] = {}
         self._watched = self._closed = False
 
     def __repr__(self) -> str:
@@ -125,7 +134,8 @@ class WarmMemory:
         """What is kept and not in use."""
         with self._lock:
             self._take_in()
-            return sum(size * len(regions) for size, regions in self._idle.items())
+            kept = [*self._idle.items(), *self._known.items()]
+            return sum(size * len(regions) for size, regions in kept)
 
     def __call__(self, size: int) -> memoryview:
         """Give memory with any bytes in it; see Memory."""
@@ -134,7 +144,17 @@ class WarmMemory:
         with self._lock:
             self._take_in()
             region = self._fitting(size)
-        return (region or Region(size)).view(size, self._gone)
+        if region is None:
+            region = Region(size)
+        region.seal = None
+        return region.view(size, self._gone)
+
+    def take(self, size: int, key: bytes) -> memoryview | None:
+        """Give memory that was filled with what has that key, None if there is none; see seals.Kept."""
+        with self._lock:
+            self._take_in()
+            region = self._known.get(room(size), {}).pop(key, None)
+        return region.view(size, self._gone) if region is not None else None
 
     def close(self) -> None:
         """Keep nothing from now on."""
@@ -142,12 +162,15 @@ class WarmMemory:
             self._closed = True
             self._take_in()
             self._idle.clear()
+            self._known.clear()
 
     def _fitting(self, size: int) -> Region | None:
-        """Give a region of that size; if there is none, give as much back."""
-        fitting = self._idle.get(room(size))
-        if fitting:
-            return fitting.pop()
+        """Give a region of that size, a known one last; if there is none, give as much back."""
+        exact = room(size)
+        if self._idle.get(exact):
+            return self._idle[exact].pop()
+        if self._known.get(exact):
+            return _pop_first(self._known[exact])
         while size > 0 and self._idle:
             one, regions = next(iter(self._idle.items()))
             if regions:
@@ -155,13 +178,28 @@ class WarmMemory:
                 size -= one
             else:
                 del self._idle[one]
+        while size > 0 and self._known:
+            one, known = next(iter(self._known.items()))
+            if known:
+                _pop_first(known)
+                size -= one
+            else:
+                del self._known[one]
         return None
 
     def _take_in(self) -> None:
         while self._returned:
             region = self._returned.popleft()
-            if not self._closed:
+            if self._closed:
+                continue
+            if region.seal is None:
                 self._idle.setdefault(region.size, []).append(region)
+                continue
+            known = self._known.setdefault(region.size, {})
+            twin = known.pop(region.seal.key, None)
+            known[region.seal.key] = region
+            if twin is not None:
+                self._idle.setdefault(region.size, []).append(twin)
 
     def _gone(self, region: Region) -> None:
         if _RUNS and not (self._closed or region.spoilt):
@@ -179,14 +217,20 @@ class WarmMemory:
         """Give back what nobody has needed for long."""
         self._watched = False
         late = time.monotonic() - IDLE_S
+        too_late = time.monotonic() - KNOWN_S
         with self._lock:
             self._take_in()
-            for size, regions in list(self._idle.items()):
-                left = [region for region in regions if region.idle_since > late]
-                self._idle[size] = left
-                if not left:
-                    del self._idle[size]
-            kept = bool(self._idle)
+            idle = {
+                size: [region for region in regions if region.idle_since > late]
+                for size, regions in self._idle.items()
+            }
+            known = {
+                size: {key: region for key, region in regions.items() if region.idle_since > too_late}
+                for size, regions in self._known.items()
+            }
+            self._idle = {size: regions for size, regions in idle.items() if regions}
+            self._known = {size: regions for size, regions in known.items() if regions}
+            kept = bool(self._idle or self._known)
         if kept:
             self._watch()
 
@@ -194,3 +238,7 @@ class WarmMemory:
 def room(size: int) -> int:
     """Give how much a region has for so many bytes."""
     return -(-size // GRAIN_BYTES) * GRAIN_BYTES
+
+
+def _pop_first(known: dict[bytes, Region]) -> Region:
+    return known.pop(next(iter(known)))

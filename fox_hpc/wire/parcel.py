@@ -9,9 +9,11 @@ from typing import Any, Protocol
 import msgspec
 
 from ..errors import BlobError
-from .blob import BIG_BYTES, Ref, SealedBlob
+from .blob import BIG_BYTES, Ref
 from .blob_folder import BlobFolder
 from .pages import Memory, fresh
+from .sealed_blob import SealedBlob
+from .seals import Seals
 
 
 class Holder(Protocol):
@@ -38,6 +40,7 @@ class Parcel:
         holder: None sends everything within the message.
         folder: a big one is written there at once, and not held in memory.
         memory: gives what a big one lies in once it is sealed.
+        seals: those of earlier ones, see SealedBlob.
 
     Raises:
         BlobError: it cannot be written there.
@@ -50,6 +53,7 @@ class Parcel:
         holder: Holder | None = None,
         folder: BlobFolder | None = None,
         memory: Memory = fresh,
+        seals: Seals | None = None,
     ) -> None:
         self._frames = list(frames)
         self._holder, self._folder = holder, folder
@@ -57,7 +61,7 @@ class Parcel:
         self._left, self._without = set(targets), set(targets)
         self.blob: SealedBlob | None = None
         if holder is not None and sum(memoryview(frame).nbytes for frame in frames) > BIG_BYTES:
-            self.blob = SealedBlob(frames, memory)
+            self.blob = SealedBlob(frames, memory, seals)
             holder.hold(self)
             if folder is not None:
                 self._write(folder)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import BlobError, NotAllowed, WireError
-from .blob import MOST_BYTES, Ref, SealedBlob, read_ref
+from .blob import MOST_BYTES, Ref, read_ref
 from .blob_folder import BlobFolder
 from .data_frames import hello_id
 from .data_peer import DataPeer
@@ -17,6 +17,9 @@ from .data_times import NORMAL, DataTimes
 from .opened_blob import OpenedBlob
 from .pages import WarmMemory
 from .parcel import Parcel
+from .pulls import PeerGone
+from .sealed_blob import SealedBlob
+from .seals import Seals
 from .session import Session
 from .stream import Loop
 
@@ -44,6 +47,8 @@ class Parcels:
     ) -> None:
         self._io, self._most_bytes, self._times = io, most_bytes, times
         self._folder, self._memory = folder, WarmMemory(io.call_later)
+        self._seals = Seals()
+        #: Blobs that are looked for here.
         self._reading: set[bytes] = set()
         self._peers: dict[str, DataPeer] = {}
         self._held: dict[bytes, Parcel] = {}
@@ -59,7 +64,7 @@ class Parcels:
         Raises:
             BlobError: it cannot be put where it should lie.
         """
-        return Parcel(frames, targets, self, self._folder, self._memory)
+        return Parcel(frames, targets, self, self._folder, self._memory, self._seals)
 
     # Who the peers are.
 
@@ -117,37 +122,38 @@ class Parcels:
             WireError: it refers to nothing that can be fetched.
         """
         peer, blob, there = self._referred(cell, frames)
-        if not (there and self._folder):
-            peer.fetch(blob, done, failed)
-        elif blob.id not in self._reading:
+        folder = self._folder if there else None
+        if blob.id in self._reading:
+            return blob.id
+
+        def here() -> None:
+            self._reading.discard(blob.id)
+            if blob.complete:
+                done(blob.frames())
+            elif self._peers.get(cell) is peer:
+                peer.fetch(blob, done, failed)
+            else:
+                failed(PeerGone(f"{cell}, who held these bytes, is gone"))
+
+        if blob.look_in(self._memory.take) or folder is not None:
             self._reading.add(blob.id)
-            words = self._folder, blob, lambda: peer.fetch(blob, done, failed), done
-            threading.Thread(target=self._read, args=words, name="fox-blob", daemon=True).start()
+            threading.Thread(
+                target=self._look, args=(blob, folder, here), name="fox-blob", daemon=True
+            ).start()
+        else:
+            peer.fetch(blob, done, failed)
         return blob.id
 
-    def _read(
-        self,
-        folder: BlobFolder,
-        blob: OpenedBlob,
-        otherwise: Callable[[], None],
-        done: Callable[[list[Any]], None],
-    ) -> None:
-        """Read a blob from the folder; what cannot be read there is asked for on the data connection."""
-        whole = True
+    def _look(self, blob: OpenedBlob, folder: BlobFolder | None, then: Callable[[], None]) -> None:
+        """Find what is here of a blob, in memory and in the folder; the rest is asked for."""
         try:
-            folder.read(blob)
+            blob.check()
+            if folder is not None:
+                folder.read(blob)
         except BlobError as error:
             log.warning("%s: it is fetched over the network", error)
-            whole = False
-
-        def tell() -> None:
-            self._reading.discard(blob.id)
-            if whole:
-                done(list(blob.frames()))
-            else:
-                otherwise()
-
-        self._io.call_soon(tell)
+        finally:
+            self._io.call_soon(then)
 
     def take_up(
         self,

@@ -51,7 +51,7 @@ class Session:
         return f"<Session {self.id.hex()[:8]}>"
 
     def wrap(self, key: bytes, blob: bytes) -> bytes:
-        """Seal a blob's key for the other end."""
+        """Seal a blob's keys, joined, for the other end."""
         nonce = os.urandom(12)
         return self.id + nonce + bytes(self._wraps.encrypt(nonce, key, blob))
 
@@ -60,7 +60,7 @@ class Session:
         return same(wrapped[:ID_BYTES], self.id)
 
     def unwrap(self, wrapped: bytes, blob: bytes) -> bytes:
-        """Open a blob's key.
+        """Open a blob's keys.
 
         Raises:
             NotAllowed: the other end of this session did not seal it for this blob.
@@ -74,7 +74,7 @@ class Session:
             key = bytes(self._unwraps.decrypt(sealed[:12], sealed[12:], blob))
         except (InvalidTag, ValueError) as error:
             raise NotAllowed(f"the key of blob {blob.hex()[:8]} was not sealed by {self!r}") from error
-        if len(key) != KEY_BYTES or len(blob) != ID_BYTES:
+        if not key or len(key) % KEY_BYTES or len(blob) != ID_BYTES:
             raise NotAllowed(f"{self!r} seals keys of {KEY_BYTES} bytes for ids of {ID_BYTES}")
         return key
 

@@ -9,8 +9,8 @@ from bench_figure import Figure, medians, seconds, take_turns
 from bench_pipes import MIB, Pipe
 from bench_relay import in_blocks, latencies, model_of, size_name
 
-from fox_hpc.wire.blob import SealedBlob
 from fox_hpc.wire.opened_blob import OpenedBlob
+from fox_hpc.wire.sealed_blob import SealedBlob
 
 
 def curve(blocks: int, calls: int, repeats: int, mib: int) -> Iterator[Figure]:

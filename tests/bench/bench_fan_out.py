@@ -8,7 +8,7 @@ from functools import partial
 
 from bench_figure import Figure, medians, seconds, take_turns
 from bench_pipes import Pipe
-from bench_relay import model_of, size_name
+from bench_relay import model_of, renewed, size_name
 from bench_sites import run_plan
 
 from fox_hpc import fox
@@ -34,7 +34,7 @@ def _there_and_back(number: int, mib: int, repeats: int, pipe: Pipe) -> dict[str
     weights = model_of(mib)
     data = memoryview(weights).cast("B")
     group = fox.clients[:number]
-    runners = {"fox": partial(group.echo, weights), "two_hop": partial(pipe.echo, [data])}
+    runners = {"fox": lambda: group.echo(renewed(weights)), "two_hop": partial(pipe.echo, [data])}
     for runner in runners.values():
         runner()
     return take_turns({name: partial(seconds, run) for name, run in runners.items()}, repeats)

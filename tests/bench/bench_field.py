@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench_figure import Figure, seconds
 from bench_history import REPO
-from bench_relay import model_of, size_name
+from bench_relay import model_of, renewed, size_name
 from bench_sites import run_plan
 
 from fox_hpc import fox
@@ -79,7 +79,7 @@ def _ours(rounds: int, mib: int, repeats: int) -> dict[str, list[float]]:
 
     def big() -> list[float]:
         weights = model_of(mib)
-        return [seconds(lambda: fox.clients.echo(weights)) for _ in range(repeats + 1)][1:]
+        return [seconds(lambda: fox.clients.echo(renewed(weights))) for _ in range(repeats + 1)][1:]
 
     return {"rounds": run_plan(small, SITES), "model": run_plan(big, MODEL_SITES)}
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from bench_figure import Figure, medians, seconds, take_turns
 from bench_pipes import MIB, Far, Pipe, Tcp
-from bench_relay import in_blocks, latencies, model_of, size_name
+from bench_relay import in_blocks, latencies, model_of, renewed, size_name
 
 from fox_hpc.call import Call, Reply
 from fox_hpc.wire import envelope
@@ -51,7 +51,7 @@ def link(blocks: int, calls: int, repeats: int, mib: int) -> Iterator[Figure]:
         weights = model_of(mib)
         data, target = memoryview(weights).cast("B"), memoryview(bytearray(mib * MIB))
         runners = {
-            "fox": partial(cells.echo, weights),
+            "fox": lambda: cells.echo(renewed(weights)),
             "memcpy": lambda: [target.__setitem__(slice(None), data) for _ in range(2)],
             "tcp": partial(big.echo, data),
             "one_hop": partial(bare.echo, [data]),

@@ -51,7 +51,7 @@ def _greeting(frames: list[bytes]) -> Any:
 
 def _referred(frames: list[bytes]) -> Any:
     ref = read_ref(frames[0])
-    key = _SESSION.unwrap(ref.key, ref.id) if len(ref.key) != 32 else ref.key
+    key = _SESSION.unwrap(ref.key, ref.id) if len(ref.key) % 32 else ref.key
     return OpenedBlob(ref.id, key, ref.sizes, _MOST_BYTES)
 
 
@@ -127,9 +127,9 @@ def seeds() -> list[tuple[str, list[bytes]]]:
     made += [("entries", [data]), ("batch", [write_batch(Batch(2, count, data))])]
     made += [("news", codec.encode(NEWS))]
     made += [("offer", codec.encode({"id": _OFFER.id, "public": _OFFER.public}))]
-    ref = Ref(bytes(16), _SERVER.wrap(bytes(32), bytes(16)), (5, 2**20, 0, 2**25))
+    ref = Ref(bytes(16), _SERVER.wrap(bytes(96), bytes(16)), (5, 2**20, 0, 2**25))
     made += [("reference", [msgspec.msgpack.encode(ref)])]
-    made += [("reference", [msgspec.msgpack.encode(Ref(bytes(16), bytes(32), (2**20, 7)))])]
+    made += [("reference", [msgspec.msgpack.encode(Ref(bytes(16), bytes(64), (2**20, 7)))])]
     made += [
         ("data header", [Writer(bytes(16)).header(Header(kind, 3, 5 * (kind is Kind.CHUNK)))])
         for kind in Kind

@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from fox_hpc.errors import BlobError
-from fox_hpc.wire.blob import SealedBlob
 from fox_hpc.wire.data_peer import DataPeer
 from fox_hpc.wire.data_port import DataPort
 from fox_hpc.wire.data_times import DataTimes
 from fox_hpc.wire.keys import new_keys
 from fox_hpc.wire.opened_blob import OpenedBlob
+from fox_hpc.wire.sealed_blob import SealedBlob
 from fox_hpc.wire.session import Session, accept_session, offer_session
 from fox_hpc.wire.zmq_link import ZmqIo
 

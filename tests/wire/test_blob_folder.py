@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from fox_hpc.errors import BlobError
-from fox_hpc.wire.blob import SealedBlob
 from fox_hpc.wire.blob_folder import BlobFolder
 from fox_hpc.wire.opened_blob import OpenedBlob
+from fox_hpc.wire.sealed_blob import SealedBlob
 
 FRAMES = [b"head", os.urandom(5_000_001), os.urandom(700), b""]
 
@@ -47,6 +47,26 @@ def test_what_was_written_is_read(folder: BlobFolder, sealed: SealedBlob) -> Non
     assert [bytes(frame) for frame in back.frames()] == FRAMES
     assert the_file(folder).stat().st_mode & 0o777 == 0o600
     assert b"head" not in the_file(folder).read_bytes()
+
+
+def test_what_is_there_already_is_not_read(folder: BlobFolder, sealed: SealedBlob) -> None:
+    folder.write(sealed)
+    back = opened(sealed)
+    chunk, tag = sealed.chunk(2)
+    back.place(2)[:] = chunk
+    back.open(2, tag)
+    data = bytearray(the_file(folder).read_bytes())
+    data[-500_000] ^= 1
+    the_file(folder).write_bytes(data)
+    with pytest.raises(BlobError, match="chunk 3"):
+        folder.read(back)
+    data[-500_000] ^= 1
+    at = sum(chunk.size + 16 for chunk in sealed.plan.chunks[:2])
+    data[at + 5] ^= 1
+    the_file(folder).write_bytes(data)
+    folder.read(back)
+
+    assert [bytes(frame) for frame in back.frames()] == FRAMES
 
 
 def test_one_chunk_is_given_as_it_was_sealed(folder: BlobFolder, sealed: SealedBlob) -> None:

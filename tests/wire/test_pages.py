@@ -14,6 +14,7 @@ import pytest
 from fox_hpc.errors import BlobError
 from fox_hpc.wire import pages
 from fox_hpc.wire.pages import WarmMemory, fresh, region_of
+from fox_hpc.wire.seals import Seal
 
 MIB = 2**20
 
@@ -95,6 +96,76 @@ def test_region_that_nobody_needs_goes_back_after_a_while(
 
     assert memory.idle_bytes == 0
     assert not later.actions
+
+
+def fill(place: memoryview, key: bytes) -> int:
+    """Let it be known of memory what it holds; gives where it lies."""
+    lent = region_of(place)
+    assert lent is not None
+    lent.seal = Seal(key, ())
+    return at(place)
+
+
+def test_region_is_given_to_who_asks_for_what_it_holds(memory: WarmMemory) -> None:
+    places = [memory(2 * MIB), memory(3 * MIB)]
+    addresses = [fill(places[0], b"1"), fill(places[1], b"2")]
+    places.clear()
+    assert memory.take(2 * MIB, b"2") is None
+    taken = [memory.take(2 * MIB, b"1"), memory.take(3 * MIB, b"2")]
+
+    assert [at(place) for place in taken if place is not None] == addresses
+    assert memory.take(2 * MIB, b"1") is None
+
+
+def test_region_of_which_is_known_what_it_holds_is_given_to_others_last_and_not_known_then(
+    memory: WarmMemory,
+) -> None:
+    places = [memory(2 * MIB) for _ in range(3)]
+    addresses = [fill(places[0], b"old"), at(places[1]), fill(places[2], b"new")]
+    while places:
+        places.pop(0)
+    given = [memory(2 * MIB), memory(2 * MIB)]
+
+    assert [at(place) for place in given] == [addresses[1], addresses[0]]
+    assert memory.take(2 * MIB, b"old") is None
+    assert memory.take(2 * MIB, b"new") is not None
+    given.clear()
+    assert memory.take(2 * MIB, b"old") is None
+
+
+def test_of_two_regions_that_hold_the_same_one_is_known(memory: WarmMemory) -> None:
+    places = [memory(2 * MIB), memory(2 * MIB)]
+    fill(places[0], b"1")
+    fill(places[1], b"1")
+    places.clear()
+    assert memory.idle_bytes == 4 * MIB
+    taken = memory.take(2 * MIB, b"1")
+
+    assert taken is not None
+    assert memory.take(2 * MIB, b"1") is None
+    assert memory.idle_bytes == 2 * MIB
+
+
+def test_region_of_which_is_known_what_it_holds_is_kept_longer_but_not_for_ever(
+    memory: WarmMemory, later: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(memory(2 * MIB), b"1")
+    monkeypatch.setattr(pages, "IDLE_S", 0.0)
+    later.run()
+    assert memory.idle_bytes == 2 * MIB
+    monkeypatch.setattr(pages, "KNOWN_S", 0.0)
+    later.run()
+
+    assert memory.idle_bytes == 0
+    assert not later.actions
+
+
+def test_known_region_of_another_size_gives_way_too(memory: WarmMemory) -> None:
+    fill(memory(2 * MIB), b"1")
+    big = memory(4 * MIB)
+
+    assert memory.idle_bytes == 0
+    assert big.nbytes == 4 * MIB
 
 
 def test_region_whose_pages_were_given_back_is_not_warm(memory: WarmMemory) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from fox_hpc.errors import BlobError
-from fox_hpc.wire.blob import CHUNK_BYTES, SealedBlob
+from fox_hpc.wire.blob import CHUNK_BYTES
 from fox_hpc.wire.opened_blob import OpenedBlob
 from fox_hpc.wire.pulls import TRIES, WINDOW, Pulls
+from fox_hpc.wire.sealed_blob import SealedBlob
 
 
 class Fetching:
@@ -89,7 +90,7 @@ def test_chunk_that_nobody_asked_for_is_thrown_away() -> None:
 
     assert pulls.place(fetching.id, 0) is None
     assert not fetching.bring(0)
-    assert fetching.blob._opened == set()
+    assert not fetching.blob._opened
 
 
 def test_chunk_of_a_blob_that_was_dropped_meanwhile_is_thrown_away() -> None:
