@@ -49,7 +49,7 @@ class Parcels:
         self._folder, self._memory = folder, WarmMemory(io.call_later)
         self._seals = Seals()
         #: Blobs that are looked for here.
-        self._reading: set[bytes] = set()
+        self._looking: dict[bytes, OpenedBlob] = {}
         self._peers: dict[str, DataPeer] = {}
         self._held: dict[bytes, Parcel] = {}
         #: How many chunks others have asked for.
@@ -123,11 +123,13 @@ class Parcels:
         """
         peer, blob, there = self._referred(cell, frames)
         folder = self._folder if there else None
-        if blob.id in self._reading:
+        if blob.id in self._looking:
             return blob.id
 
         def here() -> None:
-            self._reading.discard(blob.id)
+            if self._looking.get(blob.id) is not blob:
+                return
+            del self._looking[blob.id]
             if blob.complete:
                 done(blob.frames())
             elif self._peers.get(cell) is peer:
@@ -136,7 +138,7 @@ class Parcels:
                 failed(PeerGone(f"{cell}, who held these bytes, is gone"))
 
         if blob.look_in(self._memory.take) or folder is not None:
-            self._reading.add(blob.id)
+            self._looking[blob.id] = blob
             threading.Thread(
                 target=self._look, args=(blob, folder, here), name="fox-blob", daemon=True
             ).start()
@@ -198,6 +200,7 @@ class Parcels:
         """Nobody needs a blob any more; from any thread."""
 
         def drop() -> None:
+            self._looking.pop(id, None)
             if cell in self._peers:
                 self._peers[cell].drop(id)
 

@@ -17,7 +17,7 @@ Kept = Callable[[int, bytes], "memoryview | None"]
 
 SAMPLES = 64
 SAMPLE_BYTES = 64
-#: What all seals together may take: those of 20 GiB in frames of 10 MiB.
+#: What all seals together may take: those of 17 GiB in frames of 10 MiB.
 MOST_BYTES = 2**20
 _ENTRY_BYTES = 512
 

@@ -21,6 +21,7 @@ from fox_hpc.errors import CallCancelled
 from fox_hpc.wire.blob import CHUNK_BYTES
 from fox_hpc.wire.cell import Incoming
 from fox_hpc.wire.pages import WarmMemory
+from fox_hpc.wire.parcels import Parcels
 
 CHUNKS = 5
 #: The chunk with the small frames, which is another one in each call.
@@ -207,23 +208,46 @@ def test_connection_that_breaks_meanwhile_harms_nothing(chain: Chain) -> None:
     assert asked(chain, "f", array) <= 2 * HEAD
 
 
-def test_site_that_is_parted_while_it_looks_hears_that_the_holder_is_gone(chain: Chain, sites: Sites) -> None:
-    looked, may = threading.Event(), threading.Event()
-    parcels = chain.sites["site-1"].up._parcels
-    check = parcels._look
+class Held:
+    """Lets an end that looks for bytes wait until it may go on."""
 
-    def wait(*words: Any) -> None:
-        looked.set()
-        assert may.wait(10.0)
-        check(*words)
+    def __init__(self, parcels: Parcels) -> None:
+        self.looked, self.may = threading.Event(), threading.Event()
+        self._look = parcels._look
+        parcels._look = self  # type: ignore[assignment]
 
-    array = model()
+    def __call__(self, *words: Any) -> None:
+        self.looked.set()
+        assert self.may.wait(10.0)
+        self._look(*words)
+
+
+def test_site_that_is_parted_while_it_looks_hears_that_the_holder_is_gone(chain: Chain) -> None:
+    parcels, array = chain.sites["site-1"].up._parcels, model()
     asked(chain, "f", array)
     let_go(chain, "site-1")
-    parcels._look = wait  # type: ignore[method-assign]
+    held = Held(parcels)
     [future] = chain.call("f", array, sites=["site-1"])
-    assert looked.wait(10.0)
+    assert held.looked.wait(10.0)
     chain.sites["site-1"].io.call_soon(lambda: parcels.part("server"))
-    may.set()
+    held.may.set()
 
     assert "is gone" in str(future.exception(10.0))
+
+
+def test_answer_that_nobody_waits_for_any_more_is_not_fetched_once_it_was_looked_for(tmp_path: Path) -> None:
+    array = model()
+    with Chain(tmp_path, lambda site, incoming: array, sites=1) as chain:
+        assert chain.call("f")[0].result(20)[-1] == array[-1]
+        until(lambda: knows_some(chain.parcels._memory))
+        before = chain.sites["site-1"].up._parcels.asked
+        held = Held(chain.parcels)
+        [future] = chain.call("f")
+        assert held.looked.wait(10.0)
+        chain.cell.abort()
+        assert isinstance(future.exception(5.0), CallCancelled)
+        held.may.set()
+        assert chain.call("g")[0].result(20)[-1] == array[-1]
+
+        assert chain.sites["site-1"].up._parcels.asked - before <= HEAD + CHUNKS
+        assert not chain.parcels._looking
