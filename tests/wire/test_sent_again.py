@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from chain import Chain, Site
 from tcp_proxy import Harm
+from waiting import wait_for
 
 from fox_hpc.errors import CallCancelled
 from fox_hpc.wire.blob import CHUNK_BYTES
@@ -60,18 +60,11 @@ def chain(tmp_path: Path, sites: Sites) -> Iterator[Chain]:
         yield made
 
 
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20.0
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come"
-        time.sleep(0.01)
-
-
 def let_go(chain: Chain, *names: str) -> None:
     """Wait until the sites have let go of the arrays that came to them."""
 
     memories = [chain.sites[name].up._parcels._memory for name in names or chain.sites]
-    until(lambda: all(knows_some(memory) for memory in memories))
+    wait_for(lambda: all(knows_some(memory) for memory in memories))
 
 
 def knows_some(memory: WarmMemory) -> bool:
@@ -167,7 +160,7 @@ def test_answer_that_is_the_same_again_is_not_sent_again(tmp_path: Path) -> None
         assert chain.call("f")[0].result(20)[-1] == array[-1]
         parcels = chain.sites["site-1"].up._parcels
         before = parcels.asked
-        until(lambda: knows_some(chain.parcels._memory))
+        wait_for(lambda: knows_some(chain.parcels._memory))
         again = chain.call("f")[0].result(20)
 
     assert np.array_equal(again, array)
@@ -189,7 +182,7 @@ def test_call_that_was_cancelled_half_way_leaves_the_next_one_all_that_it_needs(
     array, harms = model(), [Harm("slow", "down", 3 * CHUNK_BYTES, 0.7)]
     with Chain(tmp_path, sites, sites=1, harms={"relay data": harms}) as chain:
         pending = chain.call("f", array)
-        until(lambda: chain.proxies["relay data"]._passed["down"] > 3 * CHUNK_BYTES)
+        wait_for(lambda: chain.proxies["relay data"]._passed["down"] > 3 * CHUNK_BYTES)
         chain.cell.abort()
         assert isinstance(pending[0].exception(5.0), CallCancelled)
 
@@ -239,7 +232,7 @@ def test_answer_that_nobody_waits_for_any_more_is_not_fetched_once_it_was_looked
     array = model()
     with Chain(tmp_path, lambda site, incoming: array, sites=1) as chain:
         assert chain.call("f")[0].result(20)[-1] == array[-1]
-        until(lambda: knows_some(chain.parcels._memory))
+        wait_for(lambda: knows_some(chain.parcels._memory))
         before = chain.sites["site-1"].up._parcels.asked
         held = Held(chain.parcels)
         [future] = chain.call("f")
