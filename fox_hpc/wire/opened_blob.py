@@ -107,8 +107,10 @@ class OpenedBlob:
         for region in self._lasting - set(self._regions):
             place = kept(self.plan.regions[region], self._keys[region])
             lent = region_of(place) if place is not None else None
-            if place is not None and lent is not None and lent.seal is not None:
-                self._regions[region], self._found[region] = place, lent.seal
+            seal = lent.seal if lent is not None else None
+            # A peer may say any key with any size.
+            if place is not None and seal is not None and len(seal.tags) == self._missing[region]:
+                self._regions[region], self._found[region] = place, seal
         return bool(self._found)
 
     def check(self) -> None:

@@ -168,3 +168,16 @@ def test_memory_that_was_looked_into_in_vain_can_be_used(seals: Seals, memory: W
     assert bring(again, receiver) == 5
     assert receiver.frames()[1] == data
     assert memory.idle_bytes == 0
+
+
+def test_key_that_comes_with_another_size_finds_nothing(seals: Seals, memory: WarmMemory) -> None:
+    first = sealed(seals, os.urandom(SIZE))
+    receiver = opened(first, memory)
+    bring(first, receiver)
+    del receiver
+    gc.collect()
+    for size, found in ((SIZE - CHUNK_BYTES, False), (SIZE - 200, False), (SIZE - 1, True)):
+        other = OpenedBlob(first.id, first.key, [4, size], memory=memory)
+        assert other.look_in(memory.take) == found
+        other.check()
+        assert not other._opened
