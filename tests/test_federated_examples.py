@@ -1,4 +1,4 @@
-"""Examples 05 to 10, and those of 01 and 04 for this machine, in the environments that their pages name."""
+"""The examples in the environments that their pages name; their servers share this process, and its torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fox_hpc import Filters, FLModel, FoxRecipe, HpcEnv, PocEnv, SimEnv
+from fox_hpc import Filters, FLModel, FoxClientAPI, FoxRecipe, HpcEnv, PocEnv, SimEnv
 from fox_hpc.algos import only
 from fox_hpc.cli.load import load
 from fox_hpc.testing.digits import fit_linear, linear_accuracy, make_linear, site_share
@@ -95,6 +95,54 @@ def test_hello_gives_the_same_weights_in_a_process_of_its_own(example: Load, res
     here = result(example("01_hello_collab/recipe.py").recipe)
 
     assert result(example("01_hello_collab/job.py").recipe, PocEnv) == here
+
+
+def test_fedavg_gives_the_same_weights_in_every_environment(example: Load, result: Any) -> None:
+    module = example("02_fedavg/recipe.py")
+
+    def anew() -> FoxRecipe:
+        # The model that a run has trained is its server's, and would be where the next one begins.
+        return FoxRecipe("fedavg", module.SITES, module.FedAvg(rounds=5), module.Trainer())
+
+    here = result(anew())
+
+    assert here["accuracy"] >= 0.93
+    assert result(anew(), PocEnv) == here
+    assert result(anew(), HpcEnv, scheduler="fake-slurm") == here
+
+
+@pytest.mark.parametrize("folder", ["03_client_api_ddp", "04_collab_ddp"])
+def test_an_example_for_many_ranks_also_runs_on_one(folder: str, example: Load, result: Any) -> None:
+    assert result(example(f"{folder}/recipe.py").recipe)["accuracy"] >= 0.93
+
+
+@pytest.mark.timeout(300)
+def test_a_called_function_may_use_collectives_on_all_ranks(example: Load, result: Any) -> None:
+    recipe = example("04_collab_ddp/recipe.py").recipe
+    # Plain ranks, one a node: a torchrun on each would cost twice the start-up, and other tests have it.
+    recipe.run_cmd = "srun --ntasks=2"
+
+    assert result(recipe, HpcEnv, scheduler="fake-slurm")["accuracy"] >= 0.93
+
+
+@pytest.mark.timeout(300)
+def test_the_ddp_script_also_runs_under_mpirun(example: Load, result: Any) -> None:
+    pytest.importorskip("mpi4py")
+    if not Path(sys.executable).with_name("mpirun").exists():
+        pytest.skip("there is no mpirun beside this interpreter")
+    module = example("03_client_api_ddp/recipe.py")
+    # One site and one round are enough: what is new is how the ranks start and meet.
+    recipe = FoxRecipe(
+        "one-site",
+        1,
+        module.FedAvg(rounds=1),
+        FoxClientAPI(),
+        training_module="train",
+        inprocess=False,
+        run_cmd="mpirun -np 2",
+    )
+
+    assert result(recipe, PocEnv)["accuracy"] > 0.7
 
 
 def test_collectives_work_on_this_machine_without_a_scheduler(example: Load, result: Any) -> None:
