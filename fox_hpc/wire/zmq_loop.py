@@ -1,7 +1,4 @@
-"""The I/O loop over ZeroMQ: what it waits for, who runs it, how it is woken, and who may come in.
-
-Sources: ZAP is RFC 27 (https://rfc.zeromq.org); a context has one handler, at a fixed inproc address.
-"""
+"""The I/O loop over ZeroMQ: what it waits for, who runs it, and how it is woken."""
 
 from __future__ import annotations
 
@@ -12,15 +9,16 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import zmq
-import zmq.utils.z85
 
+from ..errors import FoxError
 from .baton import STAY_S, Baton
 from .link import Timers
 from .refusals import Refusals
+from .zmq_guard import Guard
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +56,7 @@ class ZmqLoop:
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
         self._wake_fd = self._wake_read.fileno()
-        self._asleep = False
+        self._asleep = self._polls = False
         self._baton = Baton(self._wake)
         #: Data connections had something to do: they do not wait for the next guest.
         self._bulk = False
@@ -122,8 +120,10 @@ class ZmqLoop:
         """Run the loop on this thread for a while, if it has to wait; tell whether it waits no more."""
         if ready():
             return True
+        if self._baton.mine:
+            return self._lead_again(ready, ends)
         left = ends - time.monotonic()
-        if left <= 0 or self.closed or self._baton.mine or not self._baton.enter():
+        if left <= 0 or self.closed or not self._baton.enter():
             return False
         try:
             # The own thread steps back as soon as it has done what it is at.
@@ -136,6 +136,20 @@ class ZmqLoop:
                     self._baton.give()
         finally:
             self._baton.leave(recall=self._in_a_hurry())
+        return ready()
+
+    def _lead_again(self, ready: Callable[[], bool], ends: float) -> bool:
+        """Like `_lead`, for a signal's handler in user code that has caught this thread in the loop."""
+        if not self._polls:
+            raise FoxError(
+                "this signal came amidst a message: its handler cannot wait now, and may set a flag"
+            )
+        try:
+            while not ready() and not self.closed and time.monotonic() < ends:
+                self._once(ends)
+        finally:
+            # The wait that was interrupted goes on.
+            self._polls = True
         return ready()
 
     def close(self) -> None:
@@ -210,9 +224,9 @@ class ZmqLoop:
     def _once(self, ends: float = math.inf) -> None:
         # _asleep is set before the last look at _soon, and at who waits to be the guest: whoever changes that
         # after the look writes a wake byte.
-        self._asleep = True
+        self._asleep = self._polls = True
         ready = self._poller.poll(self._wait_ms(ends))
-        self._asleep = self._bulk = False
+        self._asleep = self._polls = self._bulk = False
         for source, events in ready:
             # What is no socket of ZeroMQ is one for data, or the one that wakes.
             self._bulk = self._bulk or (type(source) is int and source != self._wake_fd)
@@ -242,47 +256,3 @@ class ZmqLoop:
 
     def _drain(self) -> None:
         self._wake_read.recv(4096)
-
-
-class Guard:
-    """The ZAP handler of a context: tells libzmq which keys may come in, and whose they are."""
-
-    def __init__(self, context: Any, refusals: Refusals) -> None:
-        self._refusals = refusals
-        self.socket: Any = context.socket(zmq.REP)
-        self.socket.linger = 0
-        self.socket.bind("inproc://zeromq.zap.01")
-        self._owners: dict[bytes, dict[bytes, str]] = {}
-
-    def allow(self, domain: bytes, owners: Mapping[str, str]) -> None:
-        """Let the owners (name → public key) in at the listening link of that domain, and nobody else."""
-        self._owners[domain] = {zmq.utils.z85.decode(public): owner for owner, public in owners.items()}
-
-    def forget(self, domain: bytes) -> None:
-        """The link of that domain is gone."""
-        self._owners.pop(domain, None)
-
-    def answer(self) -> None:
-        """Answer one request."""
-        try:
-            request: list[bytes] = self.socket.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
-            return
-        # Whatever came is answered: a REP socket that owes an answer lets nobody in any more.
-        self.socket.send_multipart(self._reply(request))
-
-    def _reply(self, request: list[bytes]) -> list[bytes]:
-        # A request: version, id, domain, address, identity, mechanism, credentials (RFC 27).
-        if len(request) < 6 or request[0] != b"1.0":
-            number = request[1] if len(request) > 1 else b""
-            return [b"1.0", number, b"500", b"this is not a ZAP 1.0 request", b"", b""]
-        _version, number, domain, address, _identity, mechanism, *credentials = request
-        key = credentials[0] if mechanism == b"CURVE" and credentials else b""
-        owner = self._owners.get(domain, {}).get(key)
-        if owner is None:
-            shown, who = zmq.utils.z85.encode(key)[:8].decode() or "none", address.decode("utf-8", "replace")
-            self._refusals.note(
-                "unlisted key", shown, f"{who} came with key {shown}…, which is not on the list"
-            )
-            return [b"1.0", number, b"400", b"this key is not allowed", b"", b""]
-        return [b"1.0", number, b"200", b"OK", owner.encode(), b""]

@@ -27,7 +27,7 @@ class ZmqLink(ABC):
 
     def __init__(self, io: ZmqLoop, handler: Handler, keys: Keys, kind: int) -> None:
         self.io, self.handler, self.keys = io, handler, keys
-        self.closed = False
+        self.closed = self._writing = False
         self._socket: Any = io.context.socket(kind)
         self._monitor: Any = io.context.socket(zmq.PAIR)
 
@@ -87,6 +87,10 @@ class ZmqLink(ABC):
             self.io.links.remove(self)
 
     def _send(self, peer: str, frames: Frames) -> None:
+        if self._writing:
+            # A signal's handler in user code calls, and has caught this thread between two frames.
+            self.io.call_soon(lambda: self._send(peer, frames))
+            return
         head = None if self._socket.closed else self._head(peer)
         try:
             if head is None:
@@ -100,9 +104,13 @@ class ZmqLink(ABC):
     def _write(self, frames: list[Any]) -> None:
         # send_multipart looks at each frame once more, which takes as long as the sending.
         send = self._socket.send
-        for frame in frames[:-1]:
-            send(frame, _MORE, False)
-        send(frames[-1], _NOW, False)
+        self._writing = True
+        try:
+            for frame in frames[:-1]:
+                send(frame, _MORE, False)
+            send(frames[-1], _NOW, False)
+        finally:
+            self._writing = False
 
     def _read_all(self) -> None:
         # A bounded batch, so that one busy link does not keep the others waiting.

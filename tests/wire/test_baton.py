@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -120,6 +122,24 @@ def test_guest_that_is_interrupted_leaves_the_loop_to_its_own_thread(io: ZmqIo) 
     until(lambda: box.by)
 
     assert box.by == ["fox-io"]
+
+
+def test_signals_handler_may_wait_although_its_thread_runs_the_loop(io: ZmqIo) -> None:
+    outer, inner, came = Letterbox(io), Letterbox(io), list[bool]()
+
+    def handle(*_: object) -> None:
+        io.call_later(0.01, inner.bring)
+        came.append(inner.wait())
+        io.call_soon(outer.bring)
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        later(io, lambda: threading.Timer(0.005, os.kill, (os.getpid(), signal.SIGUSR1)).start())
+
+        assert outer.wait()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert came == [True]
 
 
 def test_guest_hears_of_what_another_thread_brings_past_the_loop(io: ZmqIo) -> None:

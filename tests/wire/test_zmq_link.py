@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import signal
@@ -22,8 +23,8 @@ from waiting import wait_for
 from fox_hpc.errors import LinkClosed, WireError
 from fox_hpc.testing.ear import Ear
 from fox_hpc.wire.refusals import Refusals
+from fox_hpc.wire.zmq_guard import Guard
 from fox_hpc.wire.zmq_link import ZmqIo
-from fox_hpc.wire.zmq_loop import Guard
 from fox_hpc.wire.zmq_peers import Peers
 
 PEER = Path(__file__).with_name("peer.py")
@@ -99,6 +100,41 @@ def test_peer_that_stopped_is_down_after_the_heartbeat(quick: Any) -> None:
         server.wait_change("site-1", False)
         process.send_signal(signal.SIGCONT)
         server.wait_change("site-1", True, times=2)
+
+
+def test_what_a_signals_handler_says_does_not_come_between_the_frames_of_another_message(net: Any) -> None:
+    server, numbers, over = Ear(), itertools.count(), threading.Event()
+    link = net.dial(net.listen(server).url, "site-1", Ear())
+    server.wait_change("site-1", True)
+
+    def say(*_: object) -> None:
+        link.send("", [b"%d" % next(numbers)] * 50)
+
+    def say_on() -> None:
+        say()
+        if not over.is_set():
+            net.client.call_soon(say_on)
+
+    def interrupt() -> None:
+        while not over.wait(0.0005):
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, say)
+    other = threading.Thread(target=interrupt)
+    other.start()
+    try:
+        net.client.call_soon(say_on)
+        # This thread, which takes the signals, runs the loop now and then.
+        for _ in range(20):
+            net.wait_for(threading.Condition(), lambda: False, 0.04)
+    finally:
+        over.set()
+        other.join()
+        signal.signal(signal.SIGUSR1, before)
+    said = next(numbers)
+    wait_for(lambda: len(server.messages) == said)
+
+    assert {(len(frames), len(set(frames))) for _, frames in server.messages} == {(50, 1)}
 
 
 def test_dialler_comes_back_when_the_listener_does(zmq_net: Any) -> None:
