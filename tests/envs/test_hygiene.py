@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,76 +79,83 @@ SHOW = {
 }
 
 
-@pytest.fixture(params=DIALECTS)
-def dialect(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@dataclass(frozen=True)
+class Book:
+    """What a run of one site on two nodes, submitted from inside a job, has shown while ranks were in a call.
+
+    Args:
+        environs: of each rank.
+        seen: where something could be read, and what stood there.
+    """
+
+    dialect: str
+    workspace: Path
+    result: Any
+    environs: list[dict[str, str]]
+    secrets: list[str]
+    seen: dict[str, str]
 
 
-@pytest.fixture
-def run(dialect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Give a run of one site on two nodes, submitted from inside a job, whose ranks are in a call."""
+@pytest.fixture(scope="module", params=DIALECTS)
+def book(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Book]:
+    """Give what a run on each scheduler has shown; it has ended."""
+    dialect = str(request.param)
     quoted = AWKWARD.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\t", "\\t")
     config: dict[str, Any] = {
         "nodes_per_client": 2,
         "prologue": [OWN_CODE, f"export FROM_PROLOGUE=$'{quoted}'"],
     }
-    with FakeCluster(dialect, nodes=2, cpus=2, gpus=0, kill_wait_s=0.3) as cluster:
+    with (
+        FakeCluster(dialect, nodes=2, cpus=2, gpus=0, kill_wait_s=0.3) as cluster,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         for name, value in {**LEAKED, **cluster.env, "FROM_OUTSIDE": AWKWARD}.items():
-            monkeypatch.setenv(name, value)
+            patch.setenv(name, value)
         # The folder's name is in the variables, too.
-        env = HpcEnv(1, dialect, tmp_path / "runs of 'me', $HOME & \"co\"", poll_s=0.2)
-        made = recipe(run_cmd=f"srun {sys.executable}", hpc_config=config).execute(env)
-        try:
-            wait_for(lambda: made.wait(0) or len(list(made.workspace.glob("sites/**/environ-*"))) == 2)
-            yield made
-        finally:
-            (made.workspace / "go").touch()
-            made.wait(30)
+        folder = tmp_path_factory.mktemp(dialect) / "runs of 'me', $HOME & \"co\""
+        made = recipe(run_cmd=f"srun {sys.executable}", hpc_config=config)
+        yield read(made.execute(HpcEnv(1, dialect, folder, poll_s=0.2)), dialect)
 
 
-def environs(run: Run) -> list[dict[str, str]]:
-    return [json.loads(path.read_text()) for path in sorted(run.workspace.glob("sites/**/environ-*"))]
+def read(run: Run, dialect: str) -> Book:
+    """Look at everything while the ranks wait in their call, and let them go."""
+    try:
+        wait_for(lambda: run.wait(0) or len(list(run.workspace.glob("sites/**/environ-*"))) == 2)
+        environs = [json.loads(path.read_text()) for path in sorted(run.workspace.glob("sites/**/environ-*"))]
+        keys = [path for path in run.workspace.rglob("keys/*.json") if path.name != "public.json"]
+        secrets = [json.loads(path.read_text())["secret"] for path in keys]
+        seen = {**shown(run, dialect), **listed(), **written(run.workspace)}
+    finally:
+        (run.workspace / "go").touch()
+        run.wait(30)
+    seen |= written(run.workspace)
+    return Book(dialect, run.workspace, run.result(0), environs, secrets, seen)
 
 
-def finish(run: Run) -> Any:
-    (run.workspace / "go").touch()
-    return run.result(30)
-
-
-def test_what_an_enclosing_job_has_set_reaches_no_rank(run: Run, dialect: str):
-    assert finish(run) == [str(run.workspace)]
-    assert [(e["RANK"], e["WORLD_SIZE"], e["FOX_NNODES"]) for e in environs(run)] == [
+def test_what_an_enclosing_job_has_set_reaches_no_rank(book: Book):
+    assert book.result == [str(book.workspace)]
+    assert [(e["RANK"], e["WORLD_SIZE"], e["FOX_NNODES"]) for e in book.environs] == [
         ("0", "2", "2"),
         ("1", "2", "2"),
     ]
-    for environ in environs(run):
+    for environ in book.environs:
         assert [name for name, value in LEAKED.items() if environ.get(name) == value] == []
 
 
-def test_a_value_of_any_characters_arrives_at_the_ranks_of_every_node_unchanged(run: Run, dialect: str):
-    finish(run)
-    first, second = environs(run)
+def test_a_value_of_any_characters_arrives_at_the_ranks_of_every_node_unchanged(book: Book):
+    first, second = book.environs
 
     assert [first["FROM_PROLOGUE"], second["FROM_PROLOGUE"]] == [AWKWARD] * 2
-    assert [first["FOX_RUN_DIR"], second["FOX_RUN_DIR"]] == [str(run.workspace)] * 2
+    assert [first["FOX_RUN_DIR"], second["FOX_RUN_DIR"]] == [str(book.workspace)] * 2
     # PBS hands on nothing of the submitting environment unless it is asked to (-V).
-    outside = None if dialect == "pbs" else AWKWARD
+    outside = None if book.dialect == "pbs" else AWKWARD
     assert [first.get("FROM_OUTSIDE"), second.get("FROM_OUTSIDE")] == [outside] * 2
 
 
-def test_no_secret_key_can_be_seen_outside_of_its_file(run: Run, dialect: str):
-    secrets = [
-        json.loads(path.read_text())["secret"]
-        for path in run.workspace.rglob("keys/*.json")
-        if path.name != "public.json"
-    ]
-    seen = {**shown(run, dialect), **listed(), **written(run.workspace)}
-    finish(run)
-    seen |= written(run.workspace)
-
-    assert len(secrets) == 3
-    assert len(seen) > 10
-    assert [where for where, text in seen.items() if any(secret in text for secret in secrets)] == []
+def test_no_secret_key_can_be_seen_outside_of_its_file(book: Book):
+    assert len(book.secrets) == 3
+    assert len(book.seen) > 10
+    assert [where for where, text in book.seen.items() if any(one in text for one in book.secrets)] == []
 
 
 def shown(run: Run, dialect: str) -> dict[str, str]:

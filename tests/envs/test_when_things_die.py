@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from clusters import processes_of
 from federation import recipe
 from waiting import wait_for
 
@@ -39,20 +39,6 @@ def env(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ExecEnv]:
 
 def sites_wait(folder: Path) -> bool:
     return len(list(folder.glob("sites/**/waiting"))) == 2
-
-
-def processes_of(folder: Path) -> list[psutil.Process]:
-    """Find the processes of a run by what their command or environment says."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            words = " ".join([*process.cmdline(), *process.environ().values()])
-            ended = process.status() == psutil.STATUS_ZOMBIE
-        except psutil.Error:  # it has ended since it was listed
-            continue
-        if str(folder) in words and process.pid != os.getpid() and not ended:
-            found.append(process)
-    return found
 
 
 def test_a_worker_that_is_killed_fails_the_call_with_how_its_job_ended(env: ExecEnv):

@@ -1,9 +1,11 @@
-"""Waiting for what comes by itself, in tests."""
+"""Waiting for what comes by itself, and for processes that end, in tests."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+
+import psutil
 
 #: Between two looks; longer after one that took long.
 LOOK_S = 0.01
@@ -21,3 +23,11 @@ def wait_for(
         now = time.monotonic()
         assert now < deadline, f"not in {timeout_s:g} s: {what}"
         time.sleep(max(LOOK_S, 2 * (now - began)))
+
+
+def lives(pid: int) -> bool:
+    """Tell whether a process runs; one that ends while it is looked at does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -7,9 +7,8 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
-from waiting import wait_for
+from waiting import lives, wait_for
 
 from fox_hpc.fake import FakeCluster
 from fox_hpc.fake.line import connect
@@ -64,18 +63,11 @@ class Shell:
         self.until(lambda: self.state(job) in states, f"job {job} in {states}")
 
     def is_alive(self, pid: int) -> bool:
-        return is_alive(pid)
+        return lives(pid)
 
     def output(self, job: str) -> str:
         path = self.folder / f"out-{job}.txt"
         return path.read_text() if path.exists() else ""
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.fixture(scope="module")

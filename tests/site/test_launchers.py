@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from launched import model, recipe
-from waiting import wait_for
+from waiting import lives, wait_for
 
 from fox_hpc import FLModel, PocEnv, RecipeError
 
@@ -111,7 +111,7 @@ def test_whatever_is_killed_between_the_driver_and_a_rank_the_rank_ends_too(env:
     killed.kill()
     killed_at = time.monotonic()
 
-    wait_for(lambda: not rank.is_running() or rank.status() == psutil.STATUS_ZOMBIE)
+    wait_for(lambda: not lives(rank.pid))
     assert time.monotonic() - killed_at < 10  # a lease is 60 s
     ((kind, words), _) = run.result(100)[0]
     assert (kind, "exit code 137" in words) == ("SiteLost", True)

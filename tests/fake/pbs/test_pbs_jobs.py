@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from pbs_recordings import Pbs, sample, samples
+from waiting import lives
 
 SIGNALS = """
 import os, signal, sys, time
@@ -37,14 +38,6 @@ def python(name: str) -> str:
 
 def heard(pbs: Pbs, name: str) -> list[str]:
     return pbs.file(f"{name}.log").split("\n")[:-1]
-
-
-def lives(pid: int) -> bool:
-    """Tell whether a process runs; one that ends while it is looked at does not."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_a_job_sees_the_recorded_variables(pbs: Pbs) -> None:
