@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -51,7 +52,8 @@ def test_a_process_that_is_just_now_becoming_a_program_belongs_to_its_job(
 ) -> None:
     """For that moment the system shows no environment of it."""
     monkeypatch.setattr(processes, "BECOMES_S", 30)
-    words = ["/bin/sh", "-c", f"read begin; exec /usr/bin/env {processes.TAG}=mine:7 sleep 60"]
+    becomes = f"read begin; export {processes.TAG}=mine:7; exec {shutil.which('sleep')} 60"
+    words = ["/bin/sh", "-c", becomes]
     with subprocess.Popen(words, stdin=subprocess.PIPE, env={}, start_new_session=True) as becoming:
         assert becoming.stdin is not None
         threading.Timer(0.05, becoming.stdin.close).start()
