@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from waiting import words_of
 
 from fox_hpc.cli.leftover import Attempt, open_attempts
 from fox_hpc.fake import FakeCluster
@@ -170,7 +171,7 @@ def test_a_killed_server_and_relay_leave_a_job_that_cleanup_ends(
     while not (found := list(runs.glob("*/relay.jsonl"))) or b"submitted" not in found[0].read_bytes():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    [relay] = [one for one in psutil.Process(server.pid).children() if "fox_hpc.site.relay" in one.cmdline()]
+    [relay] = [one for one in psutil.Process(server.pid).children() if "fox_hpc.site.relay" in words_of(one)]
     # Held still first: a server that saw its relay die would start another one.
     server.send_signal(signal.SIGSTOP)
     relay.send_signal(signal.SIGKILL)

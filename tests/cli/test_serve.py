@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from serving import STEPWISE, Fox, Place
-from waiting import wait_for
+from waiting import wait_for, words_of
 
 from fox_hpc.fake import FakeCluster
 
@@ -199,7 +199,7 @@ def test_signals_cancel_the_jobs_on_both_sides(place: Place) -> None:
     assert not [
         process.pid
         for process in psutil.process_iter()
-        if str(place.folder / "at-site-a") in " ".join(_words(process))
+        if str(place.folder / "at-site-a") in " ".join(words_of(process))
     ]
 
 
@@ -216,10 +216,3 @@ def test_a_signal_ends_a_join_whose_recipe_hangs(place: Place) -> None:
     assert below
     assert psutil.wait_procs(below, timeout=10)[1] == []
     assert not list(place.folder.glob("at-site-a/*/run.json"))
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []

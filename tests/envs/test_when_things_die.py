@@ -12,7 +12,7 @@ import psutil
 import pytest
 from clusters import processes_of
 from federation import recipe
-from waiting import wait_for
+from waiting import wait_for, words_of
 
 from fox_hpc import ExecEnv, GroupError, HpcEnv, PocEnv, RunError, SiteLost
 from fox_hpc.envs.base import Run
@@ -73,13 +73,6 @@ def test_without_a_scheduler_the_ranks_of_a_driver_that_is_killed_end_with_it(en
 
 def relays_of(run: Run) -> list[psutil.Process]:
     return [process for process in processes_of(run.workspace) if "fox_hpc.site.relay" in words_of(process)]
-
-
-def words_of(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.NoSuchProcess:
-        return []
 
 
 def relay_of(run: Run) -> psutil.Process:

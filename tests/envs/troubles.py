@@ -16,7 +16,7 @@ from typing import Any
 
 from clusters import CANCEL, HOLD, OWN_CODE, PUSH, RELEASE, call, processes_of, queue
 from steady import VALUE, recipe
-from waiting import wait_for
+from waiting import wait_for, words_of
 
 from fox_hpc import GroupError, HpcEnv, Run, SiteLost
 from fox_hpc.fake import FakeCluster
@@ -179,14 +179,14 @@ def queue_silent(cell: Cell) -> Run:
 
 def relay_killed(cell: Cell) -> Run:
     run = cell.start()
-    next(p for p in processes_of(run.workspace) if "fox_hpc.site.relay" in p.cmdline()).kill()
+    next(p for p in processes_of(run.workspace) if "fox_hpc.site.relay" in words_of(p)).kill()
     open_gate(run)
     return run
 
 
 def driver_killed(cell: Cell) -> Run:
     run = cell.start()
-    drivers = [p for p in processes_of(run.workspace) if "submitit.core._submit" in p.cmdline()]
+    drivers = [p for p in processes_of(run.workspace) if "submitit.core._submit" in words_of(p)]
     next(p for p in drivers if p.environ().get("FOX_SITE_NAME") == "site-1").kill()
     return run
 

@@ -31,3 +31,11 @@ def lives(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """Give the words of a process's command; none if it ends while it is looked at."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

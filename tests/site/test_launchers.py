@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from launched import model, recipe
-from waiting import lives, wait_for
+from waiting import lives, wait_for, words_of
 
 from fox_hpc import FLModel, PocEnv, RecipeError
 
@@ -107,7 +107,7 @@ def test_whatever_is_killed_between_the_driver_and_a_rank_the_rank_ends_too(env:
     wait_for(started.exists)
     rank = psutil.Process(int(started.read_text()))
     assert rank.environ()["MARK"] == "1"
-    killed = next(one for one in rank.parents() if victim in one.cmdline())
+    killed = next(one for one in rank.parents() if victim in words_of(one))
     killed.kill()
     killed_at = time.monotonic()
 

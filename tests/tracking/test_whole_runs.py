@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 from logging_sites import FOUR_RANKS, RANKS, Own, recipe
-from waiting import wait_for
+from waiting import wait_for, words_of
 
 from fox_hpc import HpcEnv, PocEnv, SimEnv
 from fox_hpc.cli.summary import tracking_facts
@@ -40,7 +40,7 @@ def test_a_hundred_thousand_numbers_of_four_ranks_arrive_whole_and_in_order(tmp_
 
 def relay() -> psutil.Process:
     found = psutil.Process().children(recursive=True)
-    [one] = [each for each in found if "fox_hpc.site.relay" in each.cmdline() and each.is_running()]
+    [one] = [each for each in found if "fox_hpc.site.relay" in words_of(each)]
     return one
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from pbs_recordings import Pbs, sample, samples
-from waiting import lives
+from waiting import lives, words_of
 
 SIGNALS = """
 import os, signal, sys, time
@@ -226,7 +226,7 @@ def test_tasks_elsewhere_hear_no_signal_and_are_killed_at_the_end(signalled: Pbs
         f"qsub -l select=2:ncpus=1 -l place=scatter -- /bin/bash -c 'PATH=$PATH:{pbs.cluster.bin}; {body}'"
     )
     pbs.until(lambda: heard(pbs, "main") and heard(pbs, "remote"))
-    tasks = [process for process in psutil.process_iter() if "remote" in _words(process)]
+    tasks = [process for process in psutil.process_iter() if "remote" in words_of(process)]
     pbs.out(f"qsig -s USR2 {job}; qdel {job}")
     pbs.until_state(job, "F")
 
@@ -234,13 +234,6 @@ def test_tasks_elsewhere_hear_no_signal_and_are_killed_at_the_end(signalled: Pbs
     assert heard(pbs, "main") == ["leads False", "SIGUSR2", "SIGTERM"]
     assert tasks
     assert not any(lives(task.pid) for task in tasks)
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 def test_a_task_goes_on_when_its_launcher_is_killed(pbs: Pbs) -> None:
