@@ -103,7 +103,7 @@ def test_peer_that_stopped_is_down_after_the_heartbeat(quick: Any) -> None:
 
 
 def test_what_a_signals_handler_says_does_not_come_between_the_frames_of_another_message(net: Any) -> None:
-    server, numbers, over = Ear(), itertools.count(), threading.Event()
+    server, numbers, over, said_all = Ear(), itertools.count(), threading.Event(), threading.Event()
     link = net.dial(net.listen(server).url, "site-1", Ear())
     server.wait_change("site-1", True)
 
@@ -111,8 +111,10 @@ def test_what_a_signals_handler_says_does_not_come_between_the_frames_of_another
         link.send("", [b"%d" % next(numbers)] * 50)
 
     def say_on() -> None:
-        say()
-        if not over.is_set():
+        if over.is_set():
+            said_all.set()
+        else:
+            say()
             net.client.call_soon(say_on)
 
     def interrupt() -> None:
@@ -131,6 +133,7 @@ def test_what_a_signals_handler_says_does_not_come_between_the_frames_of_another
         over.set()
         other.join()
         signal.signal(signal.SIGUSR1, before)
+    assert said_all.wait(30)
     said = next(numbers)
     wait_for(lambda: len(server.messages) == said)
 
