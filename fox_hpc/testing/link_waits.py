@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Protocol
 
-from ..wire.link import Frames, Handler, Link
+from ..wire.link import Frames, Handler, Io, Link
 from .ear import Ear, expect
 
 
-class Net(Protocol):
+class Net(Io, Protocol):
     """What is checked: one Io, and how links are made on it. MemoryIo is one as it stands."""
 
     def listen(self, handler: Handler) -> Link:
@@ -18,20 +17,6 @@ class Net(Protocol):
 
     def dial(self, url: str, name: str, handler: Handler) -> Link:
         """Make a link to a listening one, as the cell of that name."""
-
-    def call_soon(self, action: Callable[[], None]) -> None:
-        """See Io."""
-
-    def call_later(self, delay_s: float, action: Callable[[], None]) -> Callable[[], None]:
-        """See Io."""
-
-    def wait_for(
-        self, changed: threading.Condition, ready: Callable[[], bool], timeout: float | None = None, /
-    ) -> bool:
-        """See Io."""
-
-    def close(self) -> None:
-        """See Io."""
 
 
 def a_thread_that_waits_is_told_and_nothing_happens_twice_at_a_time(net: Net) -> None:

@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 LINGER_S = 5.0
 
-#: As plain numbers: an enum takes several times as long to compare.
-_IN, _OUT = int(zmq.POLLIN), int(zmq.POLLOUT)
+#: As a plain number: an enum takes several times as long to compare.
+_OUT = int(zmq.POLLOUT)
 
 
 class Closable(Protocol):
@@ -142,7 +142,8 @@ class ZmqLoop:
         """Like `_lead`, for a signal's handler in user code that has caught this thread in the loop."""
         if not self._polls:
             raise FoxError(
-                "this signal came amidst a message: its handler cannot wait now, and may set a flag"
+                "a wait that began amidst a message, maybe in a signal's handler, would never end: "
+                "let the handler set a flag, and wait where that is looked at"
             )
         try:
             while not ready() and not self.closed and time.monotonic() < ends:

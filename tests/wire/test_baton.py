@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
+from waiting import wait_for
 
+from fox_hpc.errors import FoxError
 from fox_hpc.wire.zmq_link import ZmqIo
 
 
@@ -37,13 +37,6 @@ class Letterbox:
         return self._io.wait_for(self._changed, lambda: len(self.by) >= count, timeout)
 
 
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 10.0
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come"
-        time.sleep(0.002)
-
-
 def later(io: ZmqIo, action: Callable[[], None]) -> None:
     """Do something once some thread has the loop that is not its own one."""
 
@@ -68,9 +61,9 @@ def test_own_thread_runs_the_loop_again_when_the_guest_stays_away(io: ZmqIo) -> 
     box = Letterbox(io)
     later(io, box.bring)
     assert box.wait()
-    until(lambda: "own thread" in repr(io._baton))
+    wait_for(lambda: "own thread" in repr(io._baton))
     io.call_soon(box.bring)
-    until(lambda: len(box.by) == 2)
+    wait_for(lambda: len(box.by) == 2)
 
     assert box.by[1] == "fox-io"
 
@@ -79,7 +72,7 @@ def test_own_thread_runs_the_loop_again_after_a_long_visit(io: ZmqIo) -> None:
     box = Letterbox(io)
     later(io, lambda: io.call_later(0.2, box.bring) and None)
     assert box.wait()
-    until(lambda: "own thread" in repr(io._baton))
+    wait_for(lambda: "own thread" in repr(io._baton))
 
 
 def test_work_that_comes_while_nobody_runs_the_loop_is_done_at_once(io: ZmqIo) -> None:
@@ -88,7 +81,7 @@ def test_work_that_comes_while_nobody_runs_the_loop_is_done_at_once(io: ZmqIo) -
         later(io, box.bring)
         assert box.wait(2 * count - 1)
         io.call_soon(box.bring)
-        until(lambda count=count: len(box.by) == 2 * count)
+        wait_for(lambda count=count: len(box.by) == 2 * count)
 
 
 def test_several_threads_that_wait_all_get_theirs(io: ZmqIo) -> None:
@@ -119,7 +112,7 @@ def test_guest_that_is_interrupted_leaves_the_loop_to_its_own_thread(io: ZmqIo) 
     with pytest.raises(KeyboardInterrupt):
         box.wait()
     io.call_soon(box.bring)
-    until(lambda: box.by)
+    wait_for(lambda: box.by)
 
     assert box.by == ["fox-io"]
 
@@ -142,6 +135,21 @@ def test_signals_handler_may_wait_although_its_thread_runs_the_loop(io: ZmqIo) -
     assert came == [True]
 
 
+def test_wait_amidst_a_message_is_refused_and_the_loop_goes_on(io: ZmqIo) -> None:
+    box, refused = Letterbox(io), list[str]()
+
+    def ask() -> None:
+        with pytest.raises(FoxError) as caught:
+            box.wait()
+        refused.append(str(caught.value))
+        box.bring()
+
+    io.call_soon(ask)
+
+    assert box.wait()
+    assert "set a flag" in refused[0]
+
+
 def test_guest_hears_of_what_another_thread_brings_past_the_loop(io: ZmqIo) -> None:
     box, inside = Letterbox(io), threading.Event()
     later(io, inside.set)
@@ -160,7 +168,7 @@ def test_closing_sends_the_guest_out(io: ZmqIo) -> None:
     guest.join(10.0)
 
     assert came == [False]
-    until(lambda: io.context.closed)
+    wait_for(lambda: io.context.closed)
 
 
 def test_timers_of_other_threads_wake_the_guest(io: ZmqIo) -> None:

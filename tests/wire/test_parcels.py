@@ -5,9 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
-import time
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import psutil
 import pytest
 from chain import Chain, Site
 from tcp_proxy import Harm
+from waiting import wait_for
 
 from fox_hpc.call import Call
 from fox_hpc.errors import CallCancelled, CallTimeout, NotAllowed, RemoteError
@@ -30,13 +29,6 @@ BIG = 3 * CHUNK_BYTES // 8 + 1
 def back(site: Site, incoming: Incoming) -> Any:
     """Give what came."""
     return list(incoming.call.args)
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come"
-        time.sleep(0.01)
 
 
 class Gate:
@@ -109,7 +101,7 @@ def test_broadcast_is_sealed_once_and_its_ciphertext_freed_when_all_have_it(tmp_
         futures = chain.call("f", np.zeros(BIG))
         (held,) = [parcel.blob for parcel in chain.parcels._held.values()]
         assert held is not None
-        until(lambda: held._sealed is None)
+        wait_for(lambda: held._sealed is None)
         assert len(chain.parcels._held) == 1
         gate.may.set()
 
@@ -139,9 +131,9 @@ def test_nothing_of_a_settled_call_is_kept_at_either_end(tmp_path: Path) -> None
             gc.collect()
             return sum(one() is not None for one in kept)
 
-        until(lambda: not left())
+        wait_for(lambda: not left())
         cells = [chain.cell, *(site.up.cell for site in chain.sites.values())]
-        until(lambda: not any(cell.kept or cell.running() for cell in cells))
+        wait_for(lambda: not any(cell.kept or cell.running() for cell in cells))
 
 
 def test_memory_of_many_calls_does_not_add_up(tmp_path: Path) -> None:
@@ -150,7 +142,7 @@ def test_memory_of_many_calls_does_not_add_up(tmp_path: Path) -> None:
         before = psutil.Process().memory_info().rss
         for _ in range(20):
             chain.call("f", np.ones(BIG))[0].result(10)
-        until(lambda: chain.sites["site-1"].up.cell.kept == 0)
+        wait_for(lambda: chain.sites["site-1"].up.cell.kept == 0)
 
         assert psutil.Process().memory_info().rss - before < 8 * 8 * BIG
 
@@ -216,7 +208,7 @@ def test_attempt_that_died_while_its_call_was_on_the_way_does_not_hold_up_the_ne
     ) as chain:
         first = chain.sites["site-1"]
         first.up.cell.start(Call("f", (np.zeros(BIG),)), ["server"])
-        until(lambda: chain.cell.running())
+        wait_for(lambda: chain.cell.running())
         chain.next_attempt("site-1")
         second = chain.sites["site-1"].up.cell.start(Call("f", (np.zeros(3),)), ["server"])[0].future
 
@@ -230,12 +222,12 @@ def test_cancelling_while_the_arguments_are_on_their_way_frees_them(tmp_path: Pa
     with Chain(tmp_path, lambda site, incoming: ran.append(1), sites=1, harms={"relay data": harms}) as chain:
         cell = chain.sites["site-1"].up.cell
         pending = chain.cell.start(Call("f", (np.zeros(8 * BIG),)), ["site-1"])
-        until(lambda: cell.running())
+        wait_for(lambda: cell.running())
         chain.cell.cancel(pending)
 
         assert isinstance(pending[0].future.exception(1.0), CallCancelled)
         assert chain.parcels._held == {}
-        until(lambda: not cell.running() and not cell.kept)
+        wait_for(lambda: not cell.running() and not cell.kept)
         assert ran == []
 
 
@@ -248,10 +240,10 @@ def test_timeout_while_the_answer_is_on_its_way_frees_it(tmp_path: Path) -> None
     with Chain(tmp_path, answer, sites=1, harms={"relay data": harms}) as chain:
         cell = chain.sites["site-1"].up.cell
         [future] = chain.call("f", timeout=0.5)
-        until(lambda: cell.kept)
+        wait_for(lambda: cell.kept)
 
         assert isinstance(future.exception(5.0), CallTimeout)
-        until(lambda: not cell.kept)
+        wait_for(lambda: not cell.kept)
         assert not cell.keeps_big
 
 
@@ -261,7 +253,7 @@ def test_worker_that_leaves_waits_until_its_big_answer_is_there(tmp_path: Path) 
     with Chain(tmp_path, lambda site, incoming: value, sites=1, harms={"relay data": harms}) as chain:
         site = chain.sites["site-1"]
         [future] = chain.call("f")
-        until(lambda: site.up.cell.kept)
+        wait_for(lambda: site.up.cell.kept)
         site.up.flush(0.1)
 
         assert np.array_equal(future.result(0.5), value)
@@ -286,7 +278,7 @@ def test_answer_over_the_limit_is_refused_before_memory_is_taken(tmp_path: Path)
         with pytest.raises(RemoteError, match=f"{BIG_BYTES * 2} bytes that are taken"):
             chain.call("f")[0].result(10)
         assert chain.proxies["relay data"].count <= 1
-        until(lambda: not chain.sites["site-1"].up.cell.kept)
+        wait_for(lambda: not chain.sites["site-1"].up.cell.kept)
 
 
 def test_cell_cannot_offer_the_session_of_another(tmp_path: Path) -> None:
@@ -303,7 +295,7 @@ def test_relay_that_is_restarted_while_bytes_are_on_their_way_loses_none(tmp_pat
     array = np.arange(6 * BIG)
     with Chain(tmp_path, back, harms={"relay data": [Harm("slow", "down", 4_000_000, 0.5)]}) as chain:
         futures = chain.call("f", array)
-        until(lambda: chain.proxies["relay data"]._passed["down"] > 4_000_000)
+        wait_for(lambda: chain.proxies["relay data"]._passed["down"] > 4_000_000)
         chain.restart_relay()
 
         assert all(np.array_equal(future.result(15)[0], array) for future in futures)
