@@ -45,9 +45,8 @@ class Together:
     ) -> None:
         self._pending, self._call_later, self._on_stuck = pending, call_later, on_stuck
         self._wait, self._changed = wait, threading.Condition()
-        self._first: Fault | None = None
+        self._faults: list[Fault] = []
         self._out = 0
-        self._faults = 0
         for one in pending:
             one.future.add_done_callback(self._came_out)
 
@@ -55,9 +54,9 @@ class Together:
         """Rank 0 has come out with `own`; wait for the others. Returns the answer and whether all agree."""
         self._count(own.fault)
         self._wait(self._changed, self._all_out)
-        if self._first is None:
+        if (fault := self._cause()) is None:
             return own, True
-        return Reply(fault=self._first), self._faults == len(self._pending) + 1
+        return Reply(fault=fault), len(self._faults) == self._out
 
     def _came_out(self, future: Future[Any]) -> None:
         error = future.exception()
@@ -67,15 +66,27 @@ class Together:
         with self._changed:
             self._out += 1
             if fault is not None:
-                self._faults += 1
-                if self._first is None:
-                    self._first = fault
+                self._faults.append(fault)
+                if len(self._faults) == 1:
                     self._call_later(GRACE_S, self._look)
             self._changed.notify_all()
+
+    def _cause(self) -> Fault | None:
+        """Give what was raised first: what follows may be what the others' collectives make of it.
+
+        Where several ranks raised the same, chance decides which of them is heard first: the lowest stands
+        for all, so that the same failure is told alike each time.
+        """
+        if not self._faults:
+            return None
+        first = self._faults[0]
+        words = first.kind, first.type_name, first.message
+        same = [one for one in self._faults if (one.kind, one.type_name, one.message) == words]
+        return min(same, key=lambda fault: fault.rank)
 
     def _all_out(self) -> bool:
         return self._out == len(self._pending) + 1
 
     def _look(self) -> None:
-        if not self._all_out() and self._first is not None:
-            self._on_stuck(self._first)
+        if not self._all_out() and (fault := self._cause()) is not None:
+            self._on_stuck(fault)

@@ -62,6 +62,30 @@ def test_ranks_that_all_fail_are_still_in_step():
     assert agree
 
 
+def test_ranks_that_raise_the_same_are_told_by_the_lowest_whoever_is_heard_first():
+    others = ranks(3)
+    others[1].future.set_exception(failed(2))
+    others[0].future.set_exception(failed(1))
+    own = Reply(fault=Fault("remote", "ValueError", "bad", traceback="trace", rank=0, host="node1"))
+
+    reply, agree = Together(others, Later(), stuck.append).finish(own)
+
+    assert (reply.fault, agree) == (own.fault, True)
+
+
+def test_what_was_raised_first_is_the_cause_and_not_what_a_lower_rank_raised_after_it():
+    others = ranks(3)
+    others[1].future.set_exception(failed(2))
+    others[0].future.set_result(None)
+
+    reply, _ = Together(others, Later(), stuck.append).finish(
+        Reply(fault=Fault("remote", "RuntimeError", "connection closed by peer", rank=0))
+    )
+
+    assert reply.fault is not None
+    assert reply.fault.rank == 2
+
+
 def test_a_rank_that_stays_inside_after_another_failed_is_given_up():
     others, later, told = ranks(3), Later(), []
     Together(others, later, told.append)
