@@ -57,7 +57,8 @@ class RankFollower:
         )
         self.tracking = SubprocessWriter(self._track)
         # Last: rank 0 is there, and this may be called on the I/O thread before `dial` returns.
-        self._link = io.dial(url, self.name, self, keys, keys.public)
+        # Rank 0 gives on calls and models whole, to ranks of its own job.
+        self._link = io.dial(url, self.name, self, keys, keys.public, most_frame_bytes=-1)
         self._send("join", channel.WORKER, socket.gethostname())
 
     def _track(self, seq: int, batch: Batch) -> None:

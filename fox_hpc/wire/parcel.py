@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ..errors import BlobError
+from ..errors import BlobError, LinkClosed
 from .blob import BIG_BYTES, Ref
 from .blob_folder import BlobFolder
 from .pages import Memory, fresh
@@ -92,13 +92,18 @@ class Parcel:
         return cell in self._left
 
     def frames_for(self, cell: str) -> tuple[list[Any], int]:
-        """Give what goes behind the envelope to a cell, and how many bytes travel by reference."""
-        if self.blob is not None and self._holder is not None:
-            wrapped = self._holder.wrap(cell, self.blob)
-            if wrapped is not None:
-                ref = Ref(self.blob.id, wrapped, self.blob.plan.sizes, self._folder is not None)
-                return [msgspec.msgpack.encode(ref)], self.blob.plan.total
-        return self._frames, 0
+        """Give what goes behind the envelope to a cell, and how many bytes travel by reference.
+
+        Raises:
+            LinkClosed: it is big and there is no session with the cell: that comes with its next `ready`.
+        """
+        if self.blob is None or self._holder is None:
+            return self._frames, 0
+        wrapped = self._holder.wrap(cell, self.blob)
+        if wrapped is None:
+            raise LinkClosed(f"{cell} shares no session yet")
+        ref = Ref(self.blob.id, wrapped, self.blob.plan.sizes, self._folder is not None)
+        return [msgspec.msgpack.encode(ref)], self.blob.plan.total
 
     def seal(self) -> None:
         """Make sure that the owner of the frames may change them from now on, as far as a blob does."""

@@ -65,7 +65,11 @@ class Sender:
         self._send(target, [self._head(kind, id, target), *frames])
 
     def _send_parcel(self, kind: str, id: str, target: str, parcel: Parcel) -> None:
-        frames, blob = parcel.frames_for(target)
+        try:
+            frames, blob = parcel.frames_for(target)
+        except LinkClosed as error:
+            log.debug("%r: %s, a message to it stays here", self, error)
+            return
         self._send(target, [self._head(kind, id, target, blob), *frames])
 
     def _head(self, kind: str, id: str, target: str, blob: int = 0) -> bytes:

@@ -27,7 +27,7 @@ from .keys import Keys
 from .link import Handler
 from .zmq_loop import ZmqLoop
 from .zmq_peers import Peer, Peers
-from .zmq_socket import ZmqLink, numbers
+from .zmq_socket import MOST_FRAME_BYTES, ZmqLink, numbers
 
 log = logging.getLogger(__name__)
 
@@ -77,15 +77,27 @@ class ZmqIo(ZmqLoop):
                 return self._open(lambda: ZmqListener(self, handler, keys, allowed, host, one))  # noqa: B023
         return self._open(lambda: ZmqListener(self, handler, keys, allowed, host, last))
 
-    def dial(self, url: str, name: str, handler: Handler, keys: Keys, server_key: str) -> ZmqDialer:
+    def dial(
+        self,
+        url: str,
+        name: str,
+        handler: Handler,
+        keys: Keys,
+        server_key: str,
+        *,
+        most_frame_bytes: int = MOST_FRAME_BYTES,
+    ) -> ZmqDialer:
         """Make a link to a listening one, as the cell of that name; it connects again by itself.
 
         One whose key was refused says so once in the log, and tries again slowly: it may be listed later.
 
+        Args:
+            most_frame_bytes: of what comes; -1 where whole models come as they are.
+
         Raises:
             WireError: the url is none.
         """
-        return self._open(lambda: ZmqDialer(self, url, name, handler, keys, server_key))
+        return self._open(lambda: ZmqDialer(self, url, name, handler, keys, server_key, most_frame_bytes))
 
     def _open(self, make: Callable[[], L]) -> L:
         with self.lock:
@@ -196,8 +208,17 @@ class ZmqListener(ZmqLink):
 class ZmqDialer(ZmqLink):
     """A DEALER that dials one listening link, and dials again when the connection breaks."""
 
-    def __init__(self, io: ZmqIo, url: str, name: str, handler: Handler, keys: Keys, server_key: str) -> None:
-        super().__init__(io, handler, keys, zmq.DEALER)
+    def __init__(
+        self,
+        io: ZmqIo,
+        url: str,
+        name: str,
+        handler: Handler,
+        keys: Keys,
+        server_key: str,
+        most_frame_bytes: int,
+    ) -> None:
+        super().__init__(io, handler, keys, zmq.DEALER, most_frame_bytes)
         self._url, self._name, self._server_key = url, name.encode(), server_key
         self._up = self._broken = self._was_refused = False
 

@@ -18,6 +18,9 @@ from .zmq_monitor import read_event
 log = logging.getLogger(__name__)
 
 _NOW, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
+#: A frame that comes may be no larger; nothing is read of one that is. Big payloads go as blobs: what is left
+#: is at most one logged thing (metric.MOST_ENTRY_BYTES) and what is said around it.
+MOST_FRAME_BYTES = 16 * 2**20
 #: Make names unique in this process.
 numbers = itertools.count(1)
 
@@ -25,11 +28,14 @@ numbers = itertools.count(1)
 class ZmqLink(ABC):
     """What listening and dialling links share; see link.Link."""
 
-    def __init__(self, io: ZmqLoop, handler: Handler, keys: Keys, kind: int) -> None:
+    def __init__(
+        self, io: ZmqLoop, handler: Handler, keys: Keys, kind: int, most_frame_bytes: int = MOST_FRAME_BYTES
+    ) -> None:
         self.io, self.handler, self.keys = io, handler, keys
         self.closed = self._writing = False
         self._socket: Any = io.context.socket(kind)
         self._monitor: Any = io.context.socket(zmq.PAIR)
+        self._most_frame_bytes = most_frame_bytes
 
     @abstractmethod
     def start(self) -> None:
@@ -39,6 +45,7 @@ class ZmqLink(ABC):
         """Set what both kinds of link have; raises ZMQError or ValueError."""
         self._socket.linger = 0
         self._socket.sndhwm = self._socket.rcvhwm = 0
+        self._socket.maxmsgsize = self._most_frame_bytes
         self._socket.curve_secretkey = self.keys.secret.encode()
         self._socket.curve_publickey = self.keys.public.encode()
         self._socket.setsockopt(zmq.HEARTBEAT_IVL, self.io.heartbeat_ms)

@@ -9,6 +9,7 @@ import pytest
 from data_ends import on
 
 from fox_hpc.call import Call, Reply
+from fox_hpc.errors import LinkClosed
 from fox_hpc.wire import channel, envelope
 from fox_hpc.wire.blob import BIG_BYTES, CHUNK_BYTES
 from fox_hpc.wire.call_codec import write_call
@@ -58,6 +59,17 @@ class Ends:
         frames, blob = parcel.frames_for(WORKER)
         head = envelope.seal("call", channel.CALL, id="7", origin="server", target=WORKER, blob=blob)
         self.worker.deliver(envelope.read(head), frames)
+
+
+def test_big_payload_stays_with_its_sender_while_there_is_no_session(io: ZmqIo) -> None:
+    ends = Ends(io)
+    on(io, lambda: ends.begin_attempt(heard=False))
+    with pytest.raises(LinkClosed, match="shares no session yet"):
+        on(io, ends.call)
+    on(io, ends.hear)
+    on(io, ends.call)
+
+    assert [incoming.id for incoming in ends.worker.running()] == ["7"]
 
 
 def test_call_that_comes_before_the_server_has_heard_of_the_attempt_is_taken_when_sent_anew(

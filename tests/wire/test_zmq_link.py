@@ -26,6 +26,7 @@ from fox_hpc.wire.refusals import Refusals
 from fox_hpc.wire.zmq_guard import Guard
 from fox_hpc.wire.zmq_link import ZmqIo
 from fox_hpc.wire.zmq_peers import Peers
+from fox_hpc.wire.zmq_socket import MOST_FRAME_BYTES
 
 PEER = Path(__file__).with_name("peer.py")
 
@@ -169,7 +170,7 @@ def test_dialler_comes_back_when_the_listener_does(zmq_net: Any) -> None:
 
 
 def test_large_message_arrives_whole_and_without_a_copy(net: Any) -> None:
-    size = 64 << 20
+    size = 15 << 20
     got: list[Any] = []
 
     class Keeper(Ear):
@@ -183,6 +184,31 @@ def test_large_message_arrives_whole_and_without_a_copy(net: Any) -> None:
 
     assert (view.nbytes, view.readonly) == (size, False)
     assert bytes(view) == sent
+
+
+def test_frame_above_the_limit_ends_the_connection_and_is_not_read(net: Any) -> None:
+    server, client = Ear(), Ear()
+    link = net.dial(net.listen(server).url, "site-1", client)
+    server.wait_change("site-1", True)
+
+    link.send("", [b"head", bytes(MOST_FRAME_BYTES + 1)])
+
+    server.wait_change("site-1", False)
+    link.send("", [b"small"])
+    server.wait_messages(1)
+    assert [frames for _, frames in server.messages] == [[b"small"]]
+
+
+def test_link_within_one_job_takes_frames_of_any_size(net: Any) -> None:
+    server, client = Ear(), Ear()
+    listening = net.listen(server)
+    keys = net.keys["site-1"]
+    net.client.dial(listening.url, "site-1", client, keys, net.server_keys.public, most_frame_bytes=-1)
+    server.wait_change("site-1", True)
+
+    listening.send("site-1", [bytes(MOST_FRAME_BYTES + 1)])
+
+    client.wait_messages(1)
 
 
 def test_unknown_key_is_refused_with_one_line_on_each_side(
