@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,7 @@ from fox_hpc.algos import only
 from fox_hpc.cli.load import load
 from fox_hpc.testing.digits import fit_linear, linear_accuracy, make_linear, site_share
 
-pytest.importorskip("sklearn")
+pytestmark = pytest.mark.skipif(not find_spec("sklearn"), reason="needs scikit-learn's digits")
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 Load = Callable[[str], ModuleType]

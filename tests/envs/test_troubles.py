@@ -6,19 +6,30 @@ leads to its own cluster: most of their time is waiting.
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from clusters import DIALECTS
-from troubles import OUTCOMES, TROUBLES
+from troubles import NOT_THERE, OUTCOMES, TROUBLES
 
 PROGRAM = Path(__file__).with_name("troubles.py")
-TIMEOUT_S = 120.0
 #: Dialect and trouble → exit code and output.
 Told = dict[tuple[str, str], tuple[int, str]]
+#: Runs one trouble's cells on dialects, in a folder, and tells what came of them.
+RunCells = Callable[[str, list[str], Path], Told]
+
+CELLS = [
+    pytest.param(trouble, dialect, id=f"{trouble}-{dialect}")
+    for trouble in TROUBLES
+    for dialect in DIALECTS
+    if (trouble, dialect) not in NOT_THERE
+]
 
 
 @pytest.fixture(scope="module")
@@ -27,34 +38,49 @@ def told() -> Told:
     return {}
 
 
-def run_at_once(trouble: str, dialects: list[str], folder: Path) -> Iterator[tuple[str, int, str]]:
-    """Run one trouble's cells side by side, and give each one's dialect, exit code and output."""
-    cells = {}
-    for dialect in dialects:
-        home, output = folder / dialect, folder / f"{dialect}.txt"
-        home.mkdir()
-        with output.open("w") as file:
-            words = [sys.executable, str(PROGRAM), dialect, trouble, str(home)]
-            cells[dialect] = subprocess.Popen(words, stdout=file, stderr=file), output
-    try:
-        for dialect, (process, output) in cells.items():
-            yield dialect, process.wait(TIMEOUT_S), output.read_text()
-    finally:
-        for process, _ in cells.values():
-            process.terminate()
-            process.wait()
+@pytest.fixture(scope="module")
+def run_cells() -> Iterator[RunCells]:
+    """Give a function that runs cells; what it uses has loaded all once, and each cell begins as its copy."""
+    starter = subprocess.Popen(
+        [sys.executable, str(PROGRAM)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert starter.stdin is not None
+    assert starter.stdout is not None
+    asked, answers = starter.stdin, starter.stdout
+
+    def run(trouble: str, dialects: list[str], folder: Path) -> Told:
+        print(json.dumps([trouble, dialects, str(folder)]), file=asked, flush=True)
+        # A test that was given up has left its answer.
+        while (answer := json.loads(answers.readline()))[0] != str(folder):
+            pass
+        return {
+            (dialect, trouble): (code, (folder / f"{dialect}.txt").read_text())
+            for dialect, code in zip(dialects, answer[1], strict=True)
+        }
+
+    yield run
+    # With the cells that a test did not wait for, which hang.
+    os.killpg(starter.pid, signal.SIGTERM)
+    starter.communicate()
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize(("trouble", "dialect"), CELLS)
 def test_a_run_in_trouble_gives_the_same_value_or_names_the_cause(
-    dialect: str, trouble: str, told: Told, tmp_path: Path, request: pytest.FixtureRequest
+    dialect: str,
+    trouble: str,
+    told: Told,
+    run_cells: RunCells,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     if (dialect, trouble) not in told:
         chosen = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
         dialects = [params["dialect"] for params in chosen if params.get("trouble") == trouble]
-        for name, *outcome in run_at_once(trouble, dialects, tmp_path):
-            told[name, trouble] = (outcome[0], outcome[1])
+        told.update(run_cells(trouble, dialects, tmp_path))
     code, output = told[dialect, trouble]
 
     assert code == 0, f"{OUTCOMES[trouble]} was to come of it\n{output}"

@@ -1,6 +1,8 @@
 """The trouble matrix's cells: one run on one fake cluster, in a process of its own, and what is done to it.
 
-`python troubles.py DIALECT TROUBLE FOLDER` runs one, and exits with 0 if the run became what OUTCOMES says.
+`python troubles.py` takes a line of JSON for each trouble: its name, dialects and a folder. It runs the
+cells side by side, writes what each says to `DIALECT.txt` there, and answers with the folder and their exit
+codes: 0 for a run that became what OUTCOMES says.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ OUTCOMES: dict[str, tuple[Any, ...]] = {
     "preempted, not put back": ("the same value", 2, 5),
     "time limit": ("the same value", 2, 4),
     "node failure": ("the same value", 2, 3),
-    "accounting off": ("the same value", 1, 2),  # PBS: no history of ended jobs; LSF has no such thing
-    "accounting late": ("the same value", 1, 2),  # Slurm alone has an accounting that is asked
+    "accounting off": ("the same value", 1, 2),  # PBS: no history of ended jobs
+    "accounting late": ("the same value", 1, 2),
     "submit reply lost": ("the same value", 1, 2),
     "submit reply lost, queue silent": ("the same value", 1, 2),
     "submit not taken": ("the same value", 2, 2),  # an attempt of which nothing is known gets no second job
@@ -41,6 +43,8 @@ OUTCOMES: dict[str, tuple[Any, ...]] = {
     "driver killed": ("FAILED", "137|signal 9|its driver", 2),
     "cancelled by an administrator": ("CANCELLED", "", 2),
 }
+#: Slurm alone has an accounting that is asked; LSF's history cannot be switched off.
+NOT_THERE = {("accounting off", "lsf"), ("accounting late", "pbs"), ("accounting late", "lsf")}
 REQUEUE = {"slurm": "--requeue", "pbs": "-r y", "lsf": "-r"}
 LOW = {"slurm": "low", "pbs": "workq", "lsf": "low"}
 #: Between two looks at the queue. A real cluster's is looked at every 30 s: there, a minute is two looks.
@@ -261,5 +265,21 @@ def failure(run: Run) -> Exception:
     raise AssertionError(f"the run gave {value}")
 
 
+def begin(dialect: str, trouble: str, folder: Path) -> int:
+    """Start a cell as a copy of this process, which has loaded all, and give its id."""
+    if pid := os.fork():
+        return pid
+    for stream, path in enumerate((os.devnull, folder / f"{dialect}.txt", folder / f"{dialect}.txt")):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), stream)
+    home = folder / dialect
+    home.mkdir()
+    run_cell(dialect, trouble, home)
+    raise SystemExit
+
+
 if __name__ == "__main__":
-    run_cell(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    for line in sys.stdin:
+        trouble, dialects, folder = json.loads(line)
+        cells = [begin(dialect, trouble, Path(folder)) for dialect in dialects]
+        codes = [os.waitstatus_to_exitcode(os.waitpid(cell, 0)[1]) for cell in cells]
+        print(json.dumps([folder, codes]), flush=True)

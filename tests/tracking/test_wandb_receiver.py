@@ -6,6 +6,7 @@ import json
 import struct
 import sys
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from fox_hpc.metric import Fact, Point
 from fox_hpc.tracking import TrackedRun, WandBReceiver
 from fox_hpc.tracking.wandb_receiver import rows_of
 
-pytest.importorskip("wandb")
+pytestmark = pytest.mark.skipif(not find_spec("wandb"), reason="needs W&B")
 
 
 def records(file: Path) -> Iterator[Any]:
