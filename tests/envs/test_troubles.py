@@ -1,7 +1,7 @@
 """What becomes of a run when something goes wrong in its jobs' life, on each scheduler.
 
 The cells of one trouble run at once, each in a process of its own (`troubles.py`), with an environment that
-leads to its own cluster: most of their time is waiting.
+leads to its own cluster: most of their time is waiting. Every change is tried in one cell of each trouble.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from clusters import DIALECTS
-from troubles import NOT_THERE, OUTCOMES, TROUBLES
+from troubles import NOT_THERE, OUTCOMES, TROUBLES, USUAL
 
 PROGRAM = Path(__file__).with_name("troubles.py")
 #: Dialect and trouble → exit code and output.
@@ -25,7 +25,12 @@ Told = dict[tuple[str, str], tuple[int, str]]
 RunCells = Callable[[str, list[str], Path], Told]
 
 CELLS = [
-    pytest.param(trouble, dialect, id=f"{trouble}-{dialect}")
+    pytest.param(
+        trouble,
+        dialect,
+        id=f"{trouble}-{dialect}",
+        marks=[pytest.mark.again] if USUAL[trouble] != dialect else [],
+    )
     for trouble in TROUBLES
     for dialect in DIALECTS
     if (trouble, dialect) not in NOT_THERE
@@ -86,5 +91,7 @@ def test_a_run_in_trouble_gives_the_same_value_or_names_the_cause(
     assert code == 0, f"{OUTCOMES[trouble]} was to come of it\n{output}"
 
 
-def test_each_trouble_has_an_outcome() -> None:
-    assert set(OUTCOMES) == set(TROUBLES)
+def test_each_trouble_has_an_outcome_and_a_scheduler_where_every_change_is_tried() -> None:
+    assert set(OUTCOMES) == set(TROUBLES) == set(USUAL)
+    assert set(USUAL.values()) == set(DIALECTS)
+    assert not NOT_THERE & set(USUAL.items())

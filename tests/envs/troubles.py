@@ -45,6 +45,24 @@ OUTCOMES: dict[str, tuple[Any, ...]] = {
 }
 #: Slurm alone has an accounting that is asked; LSF's history cannot be switched off.
 NOT_THERE = {("accounting off", "lsf"), ("accounting late", "pbs"), ("accounting late", "lsf")}
+#: Where every change is tried; a release tries all.
+USUAL = {
+    "pending for long": "pbs",
+    "held, then released": "lsf",
+    "preempted, put back": "slurm",
+    "preempted, not put back": "lsf",
+    "time limit": "pbs",
+    "node failure": "lsf",
+    "accounting off": "slurm",
+    "accounting late": "slurm",
+    "submit reply lost": "pbs",
+    "submit reply lost, queue silent": "lsf",
+    "submit not taken": "slurm",
+    "queue silent": "pbs",
+    "relay killed": "slurm",
+    "driver killed": "pbs",
+    "cancelled by an administrator": "lsf",
+}
 REQUEUE = {"slurm": "--requeue", "pbs": "-r y", "lsf": "-r"}
 LOW = {"slurm": "low", "pbs": "workq", "lsf": "low"}
 #: Between two looks at the queue. A real cluster's is looked at every 30 s: there, a minute is two looks.
