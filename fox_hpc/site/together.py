@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
 from ..call import Fault, Pending, Reply, Wait, wait_aside
-from ..errors import RemoteError
 
 #: After a rank raised, the others have this long to come out by themselves.
 GRACE_S = 1.5
-
-
-def fault_of(error: BaseException, rank: int) -> Fault:
-    """Describe what a rank raised; a RemoteError already says which one."""
-    if isinstance(error, RemoteError):
-        return Fault(
-            "remote",
-            error.type_name,
-            error.message,
-            traceback=error.traceback,
-            rank=error.rank,
-            host=error.host,
-        )
-    return Fault.from_exception(error, rank=rank, host=socket.gethostname())
 
 
 class Together:
@@ -60,7 +44,7 @@ class Together:
 
     def _came_out(self, future: Future[Any]) -> None:
         error = future.exception()
-        self._count(fault_of(error, 0) if error is not None else None)
+        self._count(Fault.of_call(error) if error is not None else None)
 
     def _count(self, fault: Fault | None) -> None:
         with self._changed:
