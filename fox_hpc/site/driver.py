@@ -20,7 +20,7 @@ from . import launch_line
 from .exit_codes import EXIT_NO_START
 from .node_starts import plan_starts, run_starts
 from .processes import adopt_orphans, end_tree, end_with_children, when_owner_dies
-from .words import DRAIN_FILE, Ended, forget_words, leave_word, was_ended_from_outside
+from .words import DRAIN_FILE, ENDING_SIGNALS, Ended, forget_words, leave_word, was_ended_from_outside
 
 _TERM_WAIT_S = 30.0
 _told_to_end = threading.Event()
@@ -32,6 +32,10 @@ def drive(run_dir: str, site: str, attempt: int, *, owned: bool = False) -> None
     Args:
         owned: no scheduler ends what is left when this process is killed: the ranks have to see it.
     """
+    # submitit has made this process deaf to TERM. An order to end that comes while the ranks are prepared is
+    # kept for them: without that the job would go on until its scheduler kills it.
+    for signum in ENDING_SIGNALS:
+        signal.signal(signum, lambda *_: _told_to_end.set())
     folder = Path(run_dir) / "sites" / site / f"attempt-{attempt}"
     code = EXIT_NO_START
     try:
@@ -47,7 +51,7 @@ def drive(run_dir: str, site: str, attempt: int, *, owned: bool = False) -> None
             environ,
             folder,
             on_start=lambda: signal.signal(signal.SIGUSR2, lambda *_: (folder / DRAIN_FILE).touch()),
-            on_term=_told_to_end.set,
+            told=_told_to_end,
             owned=owned,
         )
         if owned:

@@ -78,30 +78,28 @@ def run_starts(
     folder: Path,
     *,
     on_start: Callable[[], object],
-    on_term: Callable[[], None],
+    told: threading.Event,
     owned: bool = False,
 ) -> int:
     """Run commands side by side until all have ended; the first that fails ends the others.
 
     Args:
         on_start: called once all have been started.
-        on_term: called when this process is told to end.
+        told: set once this process is told to end, maybe before it has come here.
         owned: give each a pipe whose other end is this process, so that it sees this one's death.
 
     Returns:
         the exit code of the first that failed, or that a node's launcher left word of; 0 if none did.
     """
     children: list[subprocess.Popen[bytes]] = []
-    told = threading.Event()
 
     def end(*_: object) -> None:
         told.set()
-        on_term()
         for child in children:
             child.terminate()
 
-    # submitit has made this process deaf to TERM; the ranks must hear it, and this process must outlive
-    # them, so that the scheduler finds the job ended by its own signal.
+    # The ranks must hear it, and this process must outlive them, so that the scheduler finds the job ended by
+    # its own signal.
     for signum in ENDING_SIGNALS:
         signal.signal(signum, end)
     for command in commands:
