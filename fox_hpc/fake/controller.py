@@ -8,6 +8,7 @@ happens, it kills every job's processes and leaves.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import pwd
@@ -239,6 +240,8 @@ def _user_name(uid: int) -> str:
 def main(argv: list[str]) -> None:
     folder, lifeline = Path(argv[0]), int(argv[1])
     controller = Controller(folder, lifeline)
+    # What was loaded stays: there is no garbage to be looked for in it, not at the end either.
+    gc.freeze()
     controller.run()
 
 

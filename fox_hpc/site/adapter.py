@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -131,4 +132,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # see worker
     main()

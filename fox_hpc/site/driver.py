@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -36,6 +37,7 @@ def drive(run_dir: str, site: str, attempt: int, *, owned: bool = False) -> None
     # kept for them: without that the job would go on until its scheduler kills it.
     for signum in ENDING_SIGNALS:
         signal.signal(signum, lambda *_: _told_to_end.set())
+    gc.freeze()  # see worker
     folder = Path(run_dir) / "sites" / site / f"attempt-{attempt}"
     code = EXIT_NO_START
     try:

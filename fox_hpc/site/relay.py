@@ -7,6 +7,7 @@ It imports neither numpy nor torch.
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -152,9 +153,13 @@ class FoxExecutor:
 
     def let_finish(self, site: str) -> None:
         """See Mouth."""
+        self._say(self._down, "shutdown", site)
+
+    def _say(self, link: Link, kind: str, site: str, id: str = "") -> None:
+        """Tell a site's rank 0 what does not come from the server."""
         target = worker_cell(site)
-        head = envelope.seal("shutdown", channel.WORKER, origin=relay_cell(site), target=target)
-        self._down.send(target, [head])
+        head = envelope.seal(kind, channel.WORKER, id=id, origin=relay_cell(site), target=target)
+        link.send(target, [head])
 
     def tell(self, job: SiteJob, *, final: bool, refused: str = "") -> None:
         """See Mouth."""
@@ -192,10 +197,7 @@ class FoxExecutor:
         self.keeper.later(self.keeper.tell_all)
         for site in self.keeper.jobs:
             # What a worker has said while the door was shut stayed here: it says that again.
-            target = worker_cell(site)
-            self._down.send(
-                target, [envelope.seal("welcome", channel.WORKER, origin=relay_cell(site), target=target)]
-            )
+            self._say(self._down, "welcome", site)
         self.on_welcomed()
 
     def turned_away(self, words: str) -> None:
@@ -262,10 +264,7 @@ class FoxExecutor:
             return
         if up:
             # Also before the scheduler has said that it took the job: that may come after the job's begin.
-            head = envelope.seal(
-                "data", channel.WORKER, id=str(self._pump.port), origin=relay_cell(job.site), target=peer
-            )
-            link.send(peer, [head])
+            self._say(link, "data", job.site, str(self._pump.port))
         if job.state == "NEW":
             return
         if up:
@@ -297,4 +296,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # see worker
     main()

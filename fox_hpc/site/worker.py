@@ -7,6 +7,7 @@ Started on every rank as `python -m fox_hpc.site.worker [MODULE]`. FOX_CLIENT_CL
 from __future__ import annotations
 
 import faulthandler
+import gc
 import sys
 import traceback
 from typing import Any
@@ -140,4 +141,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # What was loaded stays to the end: looking for garbage in it, most of all then, takes longer than a call.
+    gc.freeze()
     main()
