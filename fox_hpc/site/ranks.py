@@ -109,7 +109,8 @@ class RankLead:
         self._all_joined = threading.Event()
         self._lock = threading.Lock()
         self._given_up = False
-        self._link = io.listen(self, keys, {site: keys.public})
+        # What a rank raised comes whole, however long its words are.
+        self._link = io.listen(self, keys, {site: keys.public}, most_frame_bytes=-1)
         self._cell = Cell(
             worker_cell(site),
             self._link.send,

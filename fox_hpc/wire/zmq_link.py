@@ -60,6 +60,7 @@ class ZmqIo(ZmqLoop):
         host: str = "*",
         port: int = 0,
         ports: tuple[int, int] | None = None,
+        most_frame_bytes: int = MOST_FRAME_BYTES,
     ) -> ZmqListener:
         """Make a link that cells with an allowed key can dial.
 
@@ -67,15 +68,20 @@ class ZmqIo(ZmqLoop):
             allowed: owner → public key. A cell may only be named as its key's owner, or below it.
             port: 0 takes a free one; `url` tells which.
             ports: with port 0, the first and last of those that may be taken.
+            most_frame_bytes: of what comes; -1 among the ranks of one job, which send everything as it is.
 
         Raises:
             WireError: nothing can listen there.
         """
+
+        def listen_at(port: int) -> ZmqListener:
+            return self._open(lambda: ZmqListener(self, handler, keys, allowed, host, port, most_frame_bytes))
+
         first, last = (port, port) if port or ports is None else ports
         for one in range(first, last):
             with contextlib.suppress(WireError):
-                return self._open(lambda: ZmqListener(self, handler, keys, allowed, host, one))  # noqa: B023
-        return self._open(lambda: ZmqListener(self, handler, keys, allowed, host, last))
+                return listen_at(one)
+        return listen_at(last)
 
     def dial(
         self,
@@ -92,7 +98,7 @@ class ZmqIo(ZmqLoop):
         One whose key was refused says so once in the log, and tries again slowly: it may be listed later.
 
         Args:
-            most_frame_bytes: of what comes; -1 where whole models come as they are.
+            most_frame_bytes: see `listen`.
 
         Raises:
             WireError: the url is none.
@@ -119,9 +125,16 @@ class ZmqListener(ZmqLink):
     """A ROUTER that many cells dial."""
 
     def __init__(
-        self, io: ZmqIo, handler: Handler, keys: Keys, allowed: Mapping[str, str], host: str, port: int
+        self,
+        io: ZmqIo,
+        handler: Handler,
+        keys: Keys,
+        allowed: Mapping[str, str],
+        host: str,
+        port: int,
+        most_frame_bytes: int,
     ) -> None:
-        super().__init__(io, handler, keys, zmq.ROUTER)
+        super().__init__(io, handler, keys, zmq.ROUTER, most_frame_bytes)
         self._peers = Peers(self._tell, io.refusals)
         self._domain = f"{keys.owner}-{next(numbers)}".encode()
         self._host, self.port, self._allowed = host, port, dict(allowed)

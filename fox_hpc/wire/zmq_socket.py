@@ -28,9 +28,7 @@ numbers = itertools.count(1)
 class ZmqLink(ABC):
     """What listening and dialling links share; see link.Link."""
 
-    def __init__(
-        self, io: ZmqLoop, handler: Handler, keys: Keys, kind: int, most_frame_bytes: int = MOST_FRAME_BYTES
-    ) -> None:
+    def __init__(self, io: ZmqLoop, handler: Handler, keys: Keys, kind: int, most_frame_bytes: int) -> None:
         self.io, self.handler, self.keys = io, handler, keys
         self.closed = self._writing = False
         self._socket: Any = io.context.socket(kind)

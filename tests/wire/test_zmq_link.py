@@ -199,16 +199,20 @@ def test_frame_above_the_limit_ends_the_connection_and_is_not_read(net: Any) -> 
     assert [frames for _, frames in server.messages] == [[b"small"]]
 
 
-def test_link_within_one_job_takes_frames_of_any_size(net: Any) -> None:
-    server, client = Ear(), Ear()
-    listening = net.listen(server)
-    keys = net.keys["site-1"]
-    net.client.dial(listening.url, "site-1", client, keys, net.server_keys.public, most_frame_bytes=-1)
+def test_links_within_one_job_take_frames_of_any_size_both_ways(net: Any) -> None:
+    server, client, keys = Ear(), Ear(), net.keys["site-1"]
+    listening = net.server.listen(
+        server, net.server_keys, {"site-1": keys.public}, host="127.0.0.1", most_frame_bytes=-1
+    )
+    public = net.server_keys.public
+    dialling = net.client.dial(listening.url, "site-1", client, keys, public, most_frame_bytes=-1)
     server.wait_change("site-1", True)
 
     listening.send("site-1", [bytes(MOST_FRAME_BYTES + 1)])
+    dialling.send("", [bytes(MOST_FRAME_BYTES + 1)])
 
     client.wait_messages(1)
+    server.wait_messages(1)
 
 
 def test_unknown_key_is_refused_with_one_line_on_each_side(
