@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -22,25 +22,13 @@ from ..wire.names import site_of
 from ..wire.parcels import Parcels
 from ..wire.refusals import Refusals
 from ..wire.session import Offer, accept_session
+from .board import Board
 from .lanes import Lanes
 from .news import SHOWN, read_news
 from .passing import Answer, Passing
 from .waits import Waits
 
 log = logging.getLogger(__name__)
-
-
-class Board(Protocol):
-    """Where the desk puts what it learns; the controller is one."""
-
-    def change_site(self, site: str, **fields: Any) -> None:
-        """Set fields of one site's record."""
-
-    def track(self, site: str, data: bytes, /) -> None:
-        """Take packed entries of tracking; raises WireError if they are none."""
-
-    def note_dropped(self, site: str, attempt: int, total: int, /) -> None:
-        """An attempt of a site has dropped so many entries so far."""
 
 
 class SiteDesk:
@@ -67,6 +55,8 @@ class SiteDesk:
     ) -> None:
         self.cell = Cell("server", self._post, call_later, parcels=parcels, wait=wait)
         self._parcels, self._keys = parcels, keys
+        if parcels is not None:
+            parcels.listener = self
         self.welcome = welcome
         self.refusals = self.cell.refusals = refusals or self.cell.refusals
         self.board: Board | None = None
@@ -104,6 +94,8 @@ class SiteDesk:
         self._finishing = "cancel" if cancel else "finish"
         for site in self._relay_of:
             if site not in self._ended:
+                # A call that nobody waits for may be on its way; the order to end must not overtake it.
+                self.cell.send_again(worker_cell(site))
                 self._shut_down("cancel" if cancel else "", relay_cell(site))
 
     def wait_ended(self, timeout: float, *, met_only: bool = False) -> bool:
@@ -152,6 +144,22 @@ class SiteDesk:
             self._refuse(link, peer, "another version", str(error))
         except WireError as error:
             self.refusals.note("unreadable", peer, f"a message from {peer}: {error}")
+
+    def came_from(self, cell: str, frames: list[Any]) -> None:
+        """See parcels.Listener; what comes on the short way is believed as on the link."""
+        try:
+            head = envelope.read(frames[0])
+            if head.origin != cell or head.channel != channel.CALL:
+                words = f"{cell} says {head.kind} as {head.origin} on its data connection"
+                self.refusals.note("name of another", cell, words)
+            elif self._believes(head, self._relay_of.get(site_of(cell), "")):
+                self._take(head, frames[1:])
+        except WireError as error:
+            self.refusals.note("unreadable", cell, f"a message from {cell}: {error}")
+
+    def broke(self, cell: str) -> None:
+        """See parcels.Listener."""
+        self.cell.send_again(cell)
 
     def _believes(self, head: Envelope, peer: str) -> bool:
         """Tell whether a relay may say this: after its join, for its own sites, in an attempt that is on."""
@@ -242,12 +250,14 @@ class SiteDesk:
         if news.site != site:
             self.refusals.note("name of another", site, f"the relay of {site} tells news of {news.site}")
             return
+        if self._parcels is not None:
+            # What the worker has said on the short way came before it ended, and counts.
+            self._parcels.listen_to(worker_cell(site))
         self._note_attempt(site, news.attempts)
         if news.refused:
             self.refused[site] = news.refused
-        shown = {name: getattr(news, name) for name in SHOWN}
         if news.final:
-            # Replies that were on the way come before this on the same link: what is open now is lost.
+            # Replies that were on the way have come before this: what is open now is lost.
             fault = Fault(
                 "lost",
                 message=news.reason,
@@ -264,7 +274,7 @@ class SiteDesk:
             self.cell.shut(site)
         elif not self.cell.is_open(site):
             self.cell.open(site)
-        self._tell(site, **shown)
+        self._tell(site, **{name: getattr(news, name) for name in SHOWN})
         with self._changed:
             (self._ended.add if news.final else self._ended.discard)(site)
             self._changed.notify_all()

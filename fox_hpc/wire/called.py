@@ -25,11 +25,13 @@ class Called(Sender):
         self._inbox: deque[Incoming | None] = deque()
         self._came = threading.Condition()
         self._answers, self._arrivals = Answers(), Arrivals()
+        #: Whoever passes messages on has seen that calls are answered here: the first answer shows it.
+        self._shown = False
 
     def _take_call(self, head: Envelope, frames: list[Any]) -> None:
         found = self._answers.take(head.id, head.origin, frames)
         if isinstance(found, Answer):
-            self._send_parcel("reply", found.id, found.target, found.parcel)
+            self._send_answer(found)
         elif found is not None:
             self._arrivals.expect(found)
             if head.blob:
@@ -115,7 +117,7 @@ class Called(Sender):
         if not big:
             parcel.snapshot()
         if self._answers.answer(incoming, answer):
-            self._send_parcel("reply", answer.id, answer.target, parcel)
+            self._send_answer(answer)
             if big:
                 # Told of first: its first chunks leave while the others are being sealed.
                 parcel.snapshot()
@@ -128,10 +130,16 @@ class Called(Sender):
         except BlobError as error:
             return self._pack(write_reply(Reply(fault=Fault.from_exception(error))), [target])
 
-    def resend_kept(self) -> None:
-        """Send the answers again that nobody acknowledged; after a link came back."""
+    def _send_answer(self, answer: Answer, *, short: bool = True) -> None:
+        self._send_parcel("reply", answer.id, answer.target, answer.parcel, short=short and self._shown)
+        self._shown = True
+
+    def resend_kept(self, target: str = "") -> None:
+        """Send the answers again that nobody acknowledged, over the link; all, or those to one cell."""
+        self._shown = False
         for answer in self._answers.kept():
-            self._send_parcel("reply", answer.id, answer.target, answer.parcel)
+            if target in ("", answer.target):
+                self._send_answer(answer, short=False)
 
     def stop(self) -> None:
         """Let `take` return None once it has given what is there."""

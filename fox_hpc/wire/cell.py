@@ -8,27 +8,23 @@ again, so that a broken link loses nothing.
 from __future__ import annotations
 
 import logging
-import threading
 import weakref
-from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from ..call import Call, Fault, Pending, Reply, Wait, new_call_id, wait_aside
+from ..call import Fault, Reply
 from ..errors import CodecError, WireError
 from ..late import LATE_BYTES, Here
 from . import codec
-from .acks import Acks, acknowledged
+from .acks import acknowledged
 from .answers import Incoming
 from .call_codec import read_call, read_reply, write_call, write_reply
-from .called import Called
+from .calling import Calling
 from .envelope import Envelope
 from .late_reply import LateReply
 from .names import relay_cell, worker_cell
 from .opened_blob import OpenedBlob
 from .outgoing import Outgoing
-from .parcel import Parcel
-from .parcels import Parcels
 from .pulls import PeerGone
 from .sender import Post
 
@@ -47,140 +43,8 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 
-class Cell(Called):
-    """A named place that calls and is called; see the module for what it promises.
-
-    Args:
-        name: e.g. `server` or `site-1.app.worker.0`.
-        post: sends frames towards a target.
-        call_later: runs an action on the I/O thread after some seconds; returns what calls it off.
-        attempt: put on every envelope that leaves.
-        reachable: targets that can be called now; others wait for `open`.
-        address: gives the cell of a target.
-        parcels: lets big payloads travel by reference; without it they are sent within messages.
-        wait: how the caller waits; the `wait_for` of an Io lets it run the loop meanwhile.
-    """
-
-    secure = True
-
-    def __init__(
-        self,
-        name: str,
-        post: Post,
-        call_later: Callable[[float, Callable[[], None]], Callable[[], None]],
-        *,
-        attempt: int = 0,
-        reachable: Sequence[str] = (),
-        address: Callable[[str], str] = worker_cell,
-        parcels: Parcels | None = None,
-        wait: Wait = wait_aside,
-    ) -> None:
-        super().__init__(name, post, attempt, parcels)
-        self._call_later, self._address, self._wait = call_later, address, wait
-        self._lock = threading.RLock()
-        self._outgoing: dict[str, Outgoing] = {}
-        self._acks = Acks(lambda id, to, frames: self._say("ack", id, to, frames), call_later)
-        self._reachable: set[str] = set(reachable)
-        self._lost: dict[str, Fault] = {}
-
-    def __repr__(self) -> str:
-        to_do, kept = len(self._answers.running()), self.kept
-        return f"<Cell {self.name} · {len(self._outgoing)} open · {to_do} to do · {kept} kept>"
-
-    # The caller's side; fits api.backend.Backend by shape.
-
-    def start(self, call: Call, targets: Sequence[str]) -> list[Pending]:
-        """Call the same function at several sites; arguments are encoded once.
-
-        Raises:
-            CodecError: an argument cannot travel; nothing was sent then.
-        """
-        return self.start_encoded(call, write_call(call), targets)
-
-    def start_encoded(self, call: Call, payload: list[Any], targets: Sequence[str]) -> list[Pending]:
-        """Like `start`, with the frames that `write_call` made."""
-        parcel = self._pack(payload, [self._address(site) for site in targets])
-        # The arguments are in the parcel, which lets go of them in its time.
-        bare = call.without_arguments()
-        pending = [self._start_one(bare, site, parcel) for site in targets]
-        parcel.seal()
-        return pending
-
-    def _start_one(self, call: Call, site: str, parcel: Parcel) -> Pending:
-        out = Outgoing(new_call_id(), site, self._address(site), call, parcel)
-        with self._lock:
-            lost = self._lost.get(site)
-            if lost is None:
-                self._outgoing[out.id] = out
-                if site in self._reachable:
-                    self._dispatch(out)
-        if lost is not None:
-            out.fail(lost)
-        return Pending(site, out.id, out.future, self._wait)
-
-    def cancel(self, pending: Sequence[Pending]) -> None:
-        """Give up calls: their futures raise CallCancelled now, and the far side is told."""
-        for one in pending:
-            self._give_up(one.call_id, Fault("cancelled"))
-
-    def open(self, site: str) -> None:
-        """A site can be reached (again): send what is open for it."""
-        with self._lock:
-            self._reachable.add(site)
-            self._lost.pop(site, None)
-            waiting = [out for out in self._outgoing.values() if out.site == site]
-            for out in waiting:
-                self._dispatch(out)
-
-    def is_open(self, site: str) -> bool:
-        """Tell whether calls to a site are sent now."""
-        return site in self._reachable
-
-    def shut(self, site: str) -> None:
-        """A site cannot be reached now: calls to it wait."""
-        with self._lock:
-            self._reachable.discard(site)
-
-    def lose(self, site: str, fault: Fault) -> None:
-        """A site is gone for good: calls to it fail, open ones and later ones."""
-        with self._lock:
-            self._reachable.discard(site)
-            self._lost[site] = fault
-            gone = [out for out in self._outgoing.values() if out.site == site]
-            for out in gone:
-                del self._outgoing[out.id]
-        for out in gone:
-            self._end(out, fault)
-
-    def abort(self) -> None:
-        """Give up every open call."""
-        with self._lock:
-            ids = list(self._outgoing)
-        for id in ids:
-            self._give_up(id, Fault("cancelled", message="the run was cancelled"))
-
-    def _dispatch(self, out: Outgoing) -> None:
-        if out.call.timeout is not None and out.stop_timer is None:
-            # The timer knows the id and not the call, whose arguments it would keep alive.
-            id, fault = out.id, Fault("timeout", timeout_s=out.call.timeout)
-            out.stop_timer = self._call_later(out.call.timeout, lambda: self._give_up(id, fault))
-        self._send_parcel("call", out.id, out.target, out.parcel)
-
-    def _give_up(self, id: str, fault: Fault) -> None:
-        out = self._pop(id)
-        if out is not None:
-            # The far side first: what the future's owner does when it fails may take its time.
-            self._say("cancel", id, out.target)
-            self._end(out, fault)
-
-    def _pop(self, id: str) -> Outgoing | None:
-        with self._lock:
-            return self._outgoing.pop(id, None)
-
-    def _end(self, out: Outgoing, fault: Fault) -> None:
-        if out.fetching is not None and self._parcels is not None:
-            self._parcels.drop(out.target, out.fetching)
-        out.fail(fault)
+class Cell(Calling):
+    """A named place that calls and is called; see the module for what it promises."""
 
     # What comes in, on the I/O thread.
 

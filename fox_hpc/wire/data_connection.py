@@ -1,15 +1,18 @@
-"""DataConnection: two cells that share a session ask each other for chunks over one stream."""
+"""DataConnection: two cells that share a session ask each other for chunks over one stream, and say what is
+small.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from ..errors import BlobError, WireError
 from .blob import CHUNK_BYTES
 from .data_frames import HEADER_BYTES, Header, Kind, Reader, Writer
+from .data_message import Opener, Sealer
 from .pulls import Pulls
 from .session import Session
 from .stream import Stream
@@ -28,6 +31,9 @@ class Shelf(Protocol):
 
     def got(self, id: bytes) -> None:
         """The other end has the whole blob."""
+
+    def came(self, frames: list[Any]) -> None:
+        """The other end says this; must not raise."""
 
 
 class DataConnection:
@@ -53,6 +59,8 @@ class DataConnection:
     ) -> None:
         self._writer = Writer(session.stream_key(nonces, dialled))
         self._reader = Reader(session.stream_key(nonces, not dialled), CHUNK_BYTES)
+        self._sealer = Sealer(session.message_key(nonces, dialled))
+        self._opener = Opener(session.message_key(nonces, not dialled))
         self._shelf, self._pulls, self._opened, self._lost = shelf, pulls, opened, lost
         self._dialled = dialled
         self._stream: Stream | None = None
@@ -79,6 +87,7 @@ class DataConnection:
         """Use this stream from its next byte on."""
         self._stream, self._spoken = stream, stream.heard
         stream.lost, stream.refill = self._lost, self.refill
+        stream.read_ahead()
         self._next_header()
         if self._dialled:
             # Opened first: should the connection break with the first word, the loss of an open one is told.
@@ -89,6 +98,16 @@ class DataConnection:
     def ping(self) -> None:
         """Ask whether the other end is there; it says something."""
         self._say(Header(Kind.PING))
+
+    def say(self, frames: Sequence[Any]) -> None:
+        """Send a small message, after what was sent before."""
+        sealed = self._sealer.seal(frames)
+        self._say(Header(Kind.MESSAGE, 0, len(sealed)), sealed)
+
+    def listen(self) -> None:
+        """Take what has come by now."""
+        if self._stream is not None:
+            self._stream.read()
 
     def ask(self) -> None:
         """Ask for what is wanted, as far as the window allows."""
@@ -115,7 +134,7 @@ class DataConnection:
             self._say(Header(Kind.CHUNK, number, place.nbytes, id, tag), place)
             return
 
-    def _say(self, header: Header, *body: memoryview) -> None:
+    def _say(self, header: Header, *body: memoryview | bytes) -> None:
         if self._stream is not None and not self._stream.closed:
             self._stream.write(self._writer.header(header), *body)
 
@@ -136,8 +155,8 @@ class DataConnection:
         self._lost()
 
     def _take(self, header: Header) -> None:
-        if header.kind is Kind.CHUNK:
-            self._take_chunk(header)
+        if header.kind in (Kind.CHUNK, Kind.MESSAGE):
+            self._take_what_follows(header)
             return
         self._next_header()
         if header.kind is Kind.OPEN:
@@ -157,17 +176,34 @@ class DataConnection:
         elif header.kind is Kind.GONE:
             self._pulls.fail(header.blob, BlobError("the other end does not hold these bytes any more"))
 
-    def _take_chunk(self, header: Header) -> None:
-        place = self._pulls.place(header.blob, header.number)
-        if place is not None and place.nbytes != header.size:
-            raise WireError(f"a chunk of {header.size} bytes came where {place.nbytes} are right")
+    def _take_what_follows(self, header: Header) -> None:
         assert self._stream is not None
         if not header.size:
-            raise WireError("a chunk without bytes came")
-        self._stream.expect(
-            place if place is not None else memoryview(bytearray(header.size)),
-            lambda: self._chunk_arrived(header),
-        )
+            raise WireError("a chunk or a message without bytes came")
+        if header.kind is Kind.CHUNK:
+            place = self._place_of_chunk(header)
+            self._stream.expect(place, lambda: self._chunk_arrived(header))
+        else:
+            sealed = bytearray(header.size)
+            self._stream.expect(memoryview(sealed), lambda: self._message_arrived(sealed))
+
+    def _message_arrived(self, sealed: bytearray) -> None:
+        self._spoken += len(sealed)
+        self._next_header()
+        try:
+            frames = self._opener.open(sealed)
+        except WireError as error:
+            self._break(error)
+        else:
+            self._shelf.came(frames)
+
+    def _place_of_chunk(self, header: Header) -> memoryview:
+        place = self._pulls.place(header.blob, header.number)
+        if place is None:
+            return memoryview(bytearray(header.size))
+        if place.nbytes != header.size:
+            raise WireError(f"a chunk of {header.size} bytes came where {place.nbytes} are right")
+        return place
 
     def _chunk_arrived(self, header: Header) -> None:
         self._next_header()

@@ -1,4 +1,4 @@
-"""What is said on a data connection: greetings, then headers of one size; only a chunk has bytes behind it.
+"""What is said on a data connection: greetings, then headers of one size; chunks and messages follow theirs.
 
 Every header carries a MAC over itself and its number in the stream, under a key that is made for this
 connection and direction: what a stranger puts in, takes out, repeats or reorders ends the connection, and
@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from ..errors import WireError
+from .data_message import MOST_SEALED_BYTES
 from .session import ID_BYTES, MAC_BYTES, Session, mac, same
 
 MAGIC = b"FOXDATA\x01"
@@ -34,6 +35,7 @@ class Kind(IntEnum):
     GOT = 5  # I have the whole blob
     PING = 6  # are you there?
     PONG = 7  # yes
+    MESSAGE = 8  # a small message, see data_message
 
 
 class Header(NamedTuple):
@@ -111,11 +113,12 @@ class Reader:
     """Reads the headers of one direction.
 
     Args:
-        most_bytes: what may follow a header at most.
+        most_bytes: what may follow the header of a chunk at most.
     """
 
     def __init__(self, key: bytes, most_bytes: int) -> None:
-        self._key, self._most_bytes, self._count = key, most_bytes, 0
+        self._key, self._count = key, 0
+        self._most_bytes = {Kind.CHUNK: most_bytes, Kind.MESSAGE: MOST_SEALED_BYTES}
 
     def header(self, data: bytes) -> Header:
         """Read the next header.
@@ -132,6 +135,6 @@ class Reader:
             header = Header(Kind(kind), *rest)
         except ValueError as error:
             raise WireError(f"the other end of the data connection says {kind}, which is nothing") from error
-        if header.size > (self._most_bytes if header.kind is Kind.CHUNK else 0):
+        if header.size > self._most_bytes.get(header.kind, 0):
             raise WireError(f"{header.size} bytes behind a header are more than may come")
         return header

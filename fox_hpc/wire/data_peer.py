@@ -30,6 +30,12 @@ class Shelf(Protocol):
     def got_by(self, cell: str, id: bytes) -> None:
         """That cell has the whole blob."""
 
+    def came_from(self, cell: str, frames: list[Any]) -> None:
+        """That cell says this; must not raise."""
+
+    def broke(self, cell: str) -> None:
+        """The connection is gone, and maybe what was said on it, either way."""
+
 
 class DataPeer:
     """All of it is used on the I/O thread."""
@@ -40,7 +46,9 @@ class DataPeer:
         self.cell, self.session = cell, session
         self._io, self._shelf, self._times = io, shelf, times
         self._pulls = Pulls()
-        self._closed = self._ticking = self._needed = False
+        self._closed = self._ticking = self._saying = False
+        #: A connection was asked for.
+        self.needed = False
         self._connection: DataConnection | None = None
         self._greeting: Stream | None = None
         self._address: tuple[str, int] | None = None
@@ -60,6 +68,35 @@ class DataPeer:
     def got(self, id: bytes) -> None:
         """See data_connection.Shelf."""
         self._shelf.got_by(self.cell, id)
+
+    def came(self, frames: list[Any]) -> None:
+        """See data_connection.Shelf."""
+        self._shelf.came_from(self.cell, frames)
+
+    @property
+    def is_up(self) -> bool:
+        """Tell whether there is a connection now; from any thread."""
+        return self._connection is not None
+
+    def say(self, frames: Sequence[Any], otherwise: Callable[[], None]) -> None:
+        """Send a small message over the connection; without one, do what else is to be done."""
+        if self._saying:
+            # A signal's handler in user code, as in ZmqLink.
+            self._io.call_soon(lambda: self.say(frames, otherwise))
+            return
+        self._saying = True
+        try:
+            if self._connection is not None:
+                self._connection.say(frames)
+            else:
+                otherwise()
+        finally:
+            self._saying = False
+
+    def listen(self) -> None:
+        """Take what has come over the connection by now."""
+        if self._connection is not None:
+            self._connection.listen()
 
     def fetch(
         self, blob: OpenedBlob, done: Callable[[list[Any]], None], failed: Callable[[BlobError], None]
@@ -110,12 +147,13 @@ class DataPeer:
         if moved and self._connection is not None:
             self._connection.close()
             self._connection = None
-        if self._needed:
+            self._shelf.broke(self.cell)
+        if self.needed:
             self._dial_if_down()
 
     def wake(self) -> None:
         """A connection is needed: dial, if it is this end that dials."""
-        self._needed = True
+        self.needed = True
         self._dial_if_down()
 
     def _dial(self) -> None:
@@ -189,9 +227,10 @@ class DataPeer:
         if self._closed:
             connection.close()
             return
-        if self._connection is not None and self._connection is not connection:
-            self._connection.close()
-        self._connection = connection
+        before, self._connection = self._connection, connection
+        if before is not None and before is not connection:
+            before.close()
+            self._shelf.broke(self.cell)
         self._watch.opened(time.monotonic())
         self._pulls.begin_again()
         self._tick_on()
@@ -204,6 +243,7 @@ class DataPeer:
                 self._redial_s = self._times.redial_s[0]
             if self._address is not None and not self._closed:
                 self._dial_again()
+            self._shelf.broke(self.cell)
 
     @property
     def _dials(self) -> bool:

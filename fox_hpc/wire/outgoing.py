@@ -12,6 +12,7 @@ from typing import Any
 from ..call import Call, Fault
 from .late_reply import LateReply
 from .parcel import Parcel
+from .sender import Way
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ class Outgoing:
     Args:
         target: the cell that it is for.
         call: without its arguments, which the parcel has.
+        way: how it was sent last, None if it has not been.
         fetching: the blob of the answer, once that is on its way.
         late: the answer, if it is a late one; the call stays open until that is released.
     """
@@ -32,6 +34,7 @@ class Outgoing:
     target: str
     call: Call
     parcel: Parcel
+    way: Way | None = None
     future: Future[Any] = field(default_factory=Future)
     stop_timer: Callable[[], None] | None = None
     fetching: bytes | None = None

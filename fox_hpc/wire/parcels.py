@@ -1,4 +1,6 @@
-"""Parcels: lets the big payloads of a cell travel by reference, over data connections beside its link."""
+"""Parcels: what a cell sends over data connections, beside its link: big payloads, which travel by reference
+and are fetched, and, once there is a connection, what is small.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import BlobError, NotAllowed, WireError
 from .blob import MOST_BYTES, Ref, read_ref
@@ -24,6 +26,16 @@ from .session import Session
 from .stream import Loop
 
 log = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Who hears what is said over data connections; on the I/O thread."""
+
+    def came_from(self, cell: str, frames: list[Any]) -> None:
+        """That cell says this: an envelope and its frames."""
+
+    def broke(self, cell: str) -> None:
+        """What was said to that cell, or by it, may be lost."""
 
 
 class Parcels:
@@ -52,6 +64,7 @@ class Parcels:
         self._looking: dict[bytes, OpenedBlob] = {}
         self._peers: dict[str, DataPeer] = {}
         self._held: dict[bytes, Parcel] = {}
+        self.listener: Listener | None = None
         #: How many chunks others have asked for.
         self.asked = 0
 
@@ -205,6 +218,39 @@ class Parcels:
                 self._peers[cell].drop(id)
 
         self._io.call_soon(drop)
+
+    # What is small.
+
+    def is_up(self, cell: str) -> bool:
+        """Tell whether there is a data connection; from any thread. If not, one is asked for."""
+        peer = self._peers.get(cell)
+        if peer is not None and not peer.needed:
+            self._io.call_soon(peer.wake)
+        return peer is not None and peer.is_up
+
+    def say(self, cell: str, frames: Sequence[Any], otherwise: Callable[[], None]) -> None:
+        """Send a small message; do something else if there is no connection by then. From any thread."""
+        peer = self._peers.get(cell)
+        self._io.at_once(otherwise if peer is None else lambda: peer.say(frames, otherwise))
+
+    def listen_to(self, cell: str) -> None:
+        """Take what a cell has said by now."""
+        if cell in self._peers:
+            self._peers[cell].listen()
+
+    def came_from(self, cell: str, frames: list[Any]) -> None:
+        """See data_peer.Shelf."""
+        if self.listener is not None:
+            try:
+                self.listener.came_from(cell, frames)
+            except Exception:
+                # The connection is not to blame, and goes on.
+                log.exception("what %s said cannot be used", cell)
+
+    def broke(self, cell: str) -> None:
+        """See data_peer.Shelf."""
+        if self.listener is not None:
+            self.listener.broke(cell)
 
     # What others may have; see parcel.Holder and data_peer.Shelf.
 

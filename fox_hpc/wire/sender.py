@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Any
 
 from ..errors import LinkClosed, WireError
 from . import channel, envelope
+from .data_message import is_small
 from .envelope import Envelope
 from .parcel import Parcel
 from .parcels import Parcels
@@ -17,6 +19,13 @@ log = logging.getLogger(__name__)
 
 #: How a cell sends: puts the frames on the link that leads to the target; never blocks.
 Post = Callable[[str, list[Any]], None]
+
+
+class Way(Enum):
+    """How a message goes to another cell."""
+
+    LINK = "over the link"
+    SHORT = "over the data connection, unread by who passes it on"
 
 
 class Sender:
@@ -61,23 +70,33 @@ class Sender:
             failed(error)
             return None
 
-    def _say(self, kind: str, id: str, target: str, frames: Sequence[Any] = ()) -> None:
-        self._send(target, [self._head(kind, id, target), *frames])
+    def _say(
+        self, kind: str, id: str, target: str, frames: Sequence[Any] = (), *, short: bool = True
+    ) -> None:
+        self._send(target, [self._head(kind, id, target), *frames], short)
 
-    def _send_parcel(self, kind: str, id: str, target: str, parcel: Parcel) -> None:
+    def _send_parcel(self, kind: str, id: str, target: str, parcel: Parcel, *, short: bool = True) -> Way:
+        """Send what a parcel has for a cell; tell how it went, or would have gone if it could."""
         try:
             frames, blob = parcel.frames_for(target)
         except LinkClosed as error:
             log.debug("%r: %s, a message to it stays here", self, error)
-            return
-        self._send(target, [self._head(kind, id, target, blob), *frames])
+            return Way.LINK
+        return self._send(target, [self._head(kind, id, target, blob), *frames], short)
 
     def _head(self, kind: str, id: str, target: str, blob: int = 0) -> bytes:
         return envelope.seal(
             kind, channel.CALL, id=id, origin=self.name, target=target, attempt=self.attempt, blob=blob
         )
 
-    def _send(self, target: str, frames: list[Any]) -> None:
+    def _send(self, target: str, frames: list[Any], short: bool) -> Way:
+        if short and self._parcels is not None and self._parcels.is_up(target) and is_small(frames):
+            self._parcels.say(target, frames, lambda: self._send_by_link(target, frames))
+            return Way.SHORT
+        self._send_by_link(target, frames)
+        return Way.LINK
+
+    def _send_by_link(self, target: str, frames: list[Any]) -> None:
         try:
             self._post(target, frames)
         except LinkClosed:

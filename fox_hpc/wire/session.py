@@ -44,8 +44,8 @@ class Session:
     def __init__(self, id: bytes, secret: bytes, *, offered: bool) -> None:
         self.id = id
         self.hello_key = _derive(secret, id, b"hello")
-        self._wraps = _aead(_derive(secret, id, b"wrap up" if offered else b"wrap down"))
-        self._unwraps = _aead(_derive(secret, id, b"wrap down" if offered else b"wrap up"))
+        self._wraps = aead(_derive(secret, id, b"wrap up" if offered else b"wrap down"))
+        self._unwraps = aead(_derive(secret, id, b"wrap down" if offered else b"wrap up"))
 
     def __repr__(self) -> str:
         return f"<Session {self.id.hex()[:8]}>"
@@ -81,6 +81,11 @@ class Session:
     def stream_key(self, nonces: bytes, dialled: bool) -> bytes:
         """Give the key of what one end says on a data connection with these nonces."""
         return mac(self.hello_key, b"dialled" if dialled else b"accepted", nonces)
+
+    def message_key(self, nonces: bytes, dialled: bool) -> bytes:
+        """Give the key that one end seals its messages with on such a connection; 32 bytes."""
+        said = b"messages dialled" if dialled else b"messages accepted"
+        return hashlib.blake2b(said + nonces, key=self.hello_key, digest_size=KEY_BYTES).digest()
 
 
 def offer_session(server_key: str) -> tuple[Session, Offer]:
@@ -136,7 +141,8 @@ def _derive(secret: bytes, salt: bytes, what: bytes) -> bytes:
     return HKDF(SHA256(), 32, salt, b"fox-hpc " + what).derive(secret)
 
 
-def _aead(key: bytes) -> Any:
+def aead(key: bytes) -> Any:
+    """Give AES-GCM with this key; loaded with the first one."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     return AESGCM(key)

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 #: So much is read or written before others have their turn.
 SLICE_BYTES = 2**20
+#: Small pieces are read together, as far as they fit here.
+AHEAD_BYTES = 2**12
 #: A silent peer is asked after so many seconds, and given up when it does not answer for so many.
 _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
@@ -31,6 +33,12 @@ class Loop(Protocol):
 
     def call_soon(self, action: Callable[[], None]) -> None:
         """Run something on the I/O thread."""
+
+    def at_once(self, action: Callable[[], None]) -> None:
+        """Run what touches only a socket now, if this thread may; else on the I/O thread."""
+
+    def hurry(self) -> None:
+        """There is more to do soon, whoever runs the loop now."""
 
     def call_later(self, delay_s: float, action: Callable[[], None]) -> Callable[[], None]:
         """Run something on the I/O thread after a while; returns what calls it off."""
@@ -54,10 +62,12 @@ class Stream:
         self._out: deque[memoryview] = deque()
         self._place = memoryview(b"")
         self._then: Callable[[], None] = lambda: None
+        self._ahead: memoryview | None = None
+        self._wants_to_write = False
         sock.setblocking(False)
         tune(sock)
         self._fd = sock.fileno()
-        io.watch(self._fd, self._readable, self._writable)
+        io.watch(self._fd, self.read, self._writable)
 
     def __repr__(self) -> str:
         return f"<Stream {self._fd} {'closed' if self.closed else 'open'}>"
@@ -66,6 +76,10 @@ class Stream:
         """Read exactly what fits there, at least one byte, then go on."""
         if not self.closed:
             self._place, self._then = place, then
+
+    def read_ahead(self) -> None:
+        """Read what is small before it is expected: from now on nobody else may read this connection."""
+        self._ahead = memoryview(bytearray(AHEAD_BYTES))
 
     def write(self, *buffers: Any) -> None:
         """Send bytes after those before; they must not change until they have left."""
@@ -106,11 +120,14 @@ class Stream:
             self.close()
             self.lost()
 
-    def _readable(self) -> None:
+    def read(self) -> None:
+        """Take what has come; also called by the loop."""
         left = SLICE_BYTES
         while left > 0 and not self.closed:
+            ahead = self._ahead if len(self._place) < AHEAD_BYTES else None
+            place = self._place if ahead is None else ahead
             try:
-                count = self._sock.recv_into(self._place)
+                count = self._sock.recv_into(place)
             except BlockingIOError:
                 return
             except OSError:
@@ -120,9 +137,27 @@ class Stream:
                 return
             left -= count
             self.heard += count
-            self._place = self._place[count:]
-            if not self._place:
-                self._then()
+            if ahead is not None:
+                self._spread(ahead[:count])
+                if count < AHEAD_BYTES:
+                    # That was all; what comes now wakes the loop again.
+                    return
+            else:
+                self._io.hurry()
+                self._took(count)
+
+    def _took(self, count: int) -> None:
+        self._place = self._place[count:]
+        if not self._place:
+            self._then()
+
+    def _spread(self, data: memoryview) -> None:
+        """Put what was read ahead where it is expected."""
+        while data and not self.closed:
+            count = min(len(data), len(self._place))
+            self._place[:count] = data[:count]
+            data = data[count:]
+            self._took(count)
 
     def _writable(self) -> None:
         self._writing = True
@@ -130,7 +165,8 @@ class Stream:
             more = self._write_slice()
         finally:
             self._writing = False
-        if not self.closed:
+        if not self.closed and more != self._wants_to_write:
+            self._wants_to_write = more
             self._io.want(self._fd, write=more)
 
     def _write_slice(self) -> bool:
@@ -150,6 +186,8 @@ class Stream:
                 return False
             left -= count
             self._leave(count)
+            if count >= AHEAD_BYTES:
+                self._io.hurry()
         return True
 
     def _leave(self, count: int) -> None:

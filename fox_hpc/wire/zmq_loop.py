@@ -58,7 +58,7 @@ class ZmqLoop:
         self._wake_fd = self._wake_read.fileno()
         self._asleep = self._polls = False
         self._baton = Baton(self._wake)
-        #: Data connections had something to do: they do not wait for the next guest.
+        #: Chunks are on their way: they do not wait for the next guest.
         self._bulk = False
         self._close_by = math.inf
         self.watch(self._wake_fd, self._drain)
@@ -91,6 +91,10 @@ class ZmqLoop:
                 self._baton.give()
         else:
             self.call_soon(action)
+
+    def hurry(self) -> None:
+        """See stream.Loop."""
+        self._bulk = True
 
     def _wake(self) -> None:
         if self._asleep:
@@ -229,8 +233,6 @@ class ZmqLoop:
         ready = self._poller.poll(self._wait_ms(ends))
         self._asleep = self._polls = self._bulk = False
         for source, events in ready:
-            # What is no socket of ZeroMQ is one for data, or the one that wakes.
-            self._bulk = self._bulk or (type(source) is int and source != self._wake_fd)
             # An error is told to the reader, who meets it when he reads.
             if events & ~_OUT:
                 self._turn(self._readers.get(source))

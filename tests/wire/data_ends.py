@@ -78,6 +78,8 @@ class Shelf:
         self.blobs: dict[bytes, SealedBlob] = {}
         self.asked: list[int] = []
         self.had: list[bytes] = []
+        self.heard: list[list[Any]] = []
+        self.breaks = 0
         self.on_asked: Callable[[], None] = lambda: None
 
     def put(self, size: int) -> SealedBlob:
@@ -95,6 +97,12 @@ class Shelf:
 
     def got_by(self, cell: str, id: bytes) -> None:
         self.had.append(id)
+
+    def came_from(self, cell: str, frames: list[Any]) -> None:
+        self.heard.append(frames)
+
+    def broke(self, cell: str) -> None:
+        self.breaks += 1
 
 
 class DataEnds:
