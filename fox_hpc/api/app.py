@@ -116,7 +116,7 @@ class App:
 
 def filter_call(call: Call, context: Context) -> Call:
     """Give a call as the function here gets it; raises CallRefused."""
-    if pull_of(call) is not None:
+    if not context.terms.filters.incoming or pull_of(call) is not None:
         return call
     with use(context.changed(caller=call.caller)):
         return context.terms.filters.on_call(call, context.site_name, leaves=False)
@@ -124,7 +124,7 @@ def filter_call(call: Call, context: Context) -> Call:
 
 def filter_answer(call: Call, value: Any, context: Context) -> Any:
     """Give what the function of a call returned as it leaves; raises CallRefused."""
-    if isinstance(value, Future):
+    if not context.terms.filters.outgoing or isinstance(value, Future):
         return value  # a chunk of a stream that another place reads: it was filtered where it was made
     with use(context.changed(caller=call.caller)):
         return context.terms.filters.on_answer(call, value, context.site_name, leaves=True)

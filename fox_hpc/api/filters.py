@@ -42,6 +42,9 @@ class Filters:
                 raise RecipeError(f"{name}={filters!r}: a list of functions f(func, value) is right")
             object.__setattr__(self, name, tuple(filters))
 
+    def __bool__(self) -> bool:
+        return bool(self.incoming or self.outgoing)
+
     def within(self, outer: Filters) -> Filters:
         """Put others around these: what comes in meets them first, and what leaves last."""
         return Filters((*outer.incoming, *self.incoming), (*self.outgoing, *outer.outgoing))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -83,8 +82,16 @@ class Group:
             raise RecipeError(
                 f"{name}(): late=True leaves the answer where it is, and the filters need it here"
             )
-        call = Call(name, args, kwargs, context.site_name, option.timeout, option.ranks, option.late)
-        call = replace(call, waits=option.expect_result)
+        call = Call(
+            name,
+            args,
+            kwargs,
+            context.site_name,
+            option.timeout,
+            option.ranks,
+            option.late,
+            waits=option.expect_result,
+        )
         check_per_site(call, self._targets)
         return filters.on_call(call, context.site_name, leaves=True)
 

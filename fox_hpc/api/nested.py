@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from ..call import Call, Pending
 from .backend import Backend
@@ -65,4 +64,4 @@ def serving(
     """
     nested, aborted = Nested(context.backend), context.is_aborted
     on_given_up(nested.give_up)
-    return replace(context, backend=nested, is_aborted=lambda: given_up() or aborted())
+    return context.changed(backend=nested, is_aborted=lambda: given_up() or aborted())

@@ -145,5 +145,7 @@ class Streams:
 def _each(call: Call, change: Callable[[Any], Any]) -> Call:
     if not (call.args or call.kwargs):
         return call
+    args = tuple(map(change, call.args))
     kwargs = {name: change(value) for name, value in call.kwargs.items()}
-    return replace(call, args=tuple(map(change, call.args)), kwargs=kwargs)
+    changed = zip((*args, *kwargs.values()), (*call.args, *call.kwargs.values()), strict=True)
+    return call if all(one is other for one, other in changed) else replace(call, args=args, kwargs=kwargs)

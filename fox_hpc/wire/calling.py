@@ -8,7 +8,7 @@ that went over the link is open. See ADR 0035.
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,7 +57,7 @@ class Calling(Called):
         self._outgoing: dict[str, Outgoing] = {}
         self._acks = Acks(lambda id, to, frames: self._say("ack", id, to, frames), call_later)
         #: How many open calls to each target went over the link.
-        self._by_link: Counter[str] = Counter()
+        self._by_link: dict[str, int] = defaultdict(int)
         self._reachable: set[str] = set(reachable)
         self._lost: dict[str, Fault] = {}
 

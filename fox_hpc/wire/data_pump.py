@@ -201,6 +201,9 @@ class Pipe:
                 break
             left -= count
             self._drain(other)
+            if count < LEAST_BYTES:
+                # That was all; what comes now wakes the loop again.
+                break
         self._wait()
 
     def _fill(self, number: int, source: socket.socket) -> int | None:

@@ -279,6 +279,7 @@ class ZmqDialer(ZmqLink):
             with contextlib.suppress(zmq.ZMQError):
                 self._socket.disconnect(self._url)
             self._socket.connect(self._url)
+            self.io.touch(self._socket)
 
     def _settle(self) -> None:
         if self._broken:

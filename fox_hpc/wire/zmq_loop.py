@@ -18,14 +18,12 @@ from ..errors import FoxError
 from .baton import STAY_S, Baton
 from .link import Timers
 from .refusals import Refusals
+from .sources import Sources
 from .zmq_guard import Guard
 
 log = logging.getLogger(__name__)
 
 LINGER_S = 5.0
-
-#: As a plain number: an enum takes several times as long to compare.
-_OUT = int(zmq.POLLOUT)
 
 
 class Closable(Protocol):
@@ -48,9 +46,10 @@ class ZmqLoop:
         self.closed = False
         self.links: list[Closable] = []
         self.lock = threading.Lock()
-        self._poller = zmq.Poller()
-        self._readers: dict[Any, Callable[[], None]] = {}
-        self._writers: dict[Any, Callable[[], None]] = {}
+        self._sources = Sources()
+        self.unwatch, self.want = self._sources.unwatch, self._sources.want
+        #: A link says so when it has used its socket.
+        self.touch = self._sources.touch
         self._soon: deque[Callable[[], None]] = deque()
         self._timers = Timers()
         self._wake_read, self._wake_write = socket.socketpair()
@@ -172,24 +171,10 @@ class ZmqLoop:
         """Call `reader` whenever `source` can be read; on the I/O thread, or before it runs.
 
         Args:
+            source: a descriptor, or a socket of ZeroMQ.
             writer: called when `source` can be written, once `want` says that this is waited for.
         """
-        self._readers[source] = reader
-        if writer is not None:
-            self._writers[source] = writer
-        self._poller.register(source, zmq.POLLIN)
-
-    def unwatch(self, source: Any) -> None:
-        """Undo `watch`, if it was done."""
-        self._writers.pop(source, None)
-        # One that is waited for neither way is not with the poller.
-        if self._readers.pop(source, None) is not None and source in self._poller:
-            self._poller.unregister(source)
-
-    def want(self, source: Any, *, read: bool = True, write: bool = False) -> None:
-        """Say what a watched source is waited for."""
-        if source in self._readers:
-            self._poller.register(source, (zmq.POLLIN if read else 0) | (zmq.POLLOUT if write else 0))
+        self._sources.watch(source, reader, writer)
 
     def guarded(self, action: Callable[[], None]) -> None:
         """Run what others gave; whatever it raises is logged, and the thread goes on."""
@@ -223,6 +208,7 @@ class ZmqLoop:
             link.shut(int(LINGER_S * 1000))
         self._guard.socket.close(0)
         self.context.term()
+        self._sources.close()
         self._wake_read.close()
         self._wake_write.close()
 
@@ -230,20 +216,17 @@ class ZmqLoop:
         # _asleep is set before the last look at _soon, and at who waits to be the guest: whoever changes that
         # after the look writes a wake byte.
         self._asleep = self._polls = True
-        ready = self._poller.poll(self._wait_ms(ends))
+        ready = self._sources.wait(self._wait_s(ends))
         self._asleep = self._polls = self._bulk = False
         for source, events in ready:
-            # An error is told to the reader, who meets it when he reads.
-            if events & ~_OUT:
-                self._turn(self._readers.get(source))
-            if events & _OUT:
-                self._turn(self._writers.get(source))
+            for action in source.actions(events):
+                self.guarded(action)
         for action in self._timers.due(time.monotonic()):
             self.guarded(action)
         for _ in range(len(self._soon)):
             self.guarded(self._soon.popleft())
 
-    def _wait_ms(self, ends: float) -> int | None:
+    def _wait_s(self, ends: float) -> float | None:
         """Say how long to sleep; a guest until `ends`, the own thread until a guest comes."""
         if self._soon or self.closed or (self._baton.guest and threading.current_thread() is self._thread):
             return 0
@@ -251,11 +234,7 @@ class ZmqLoop:
         wait_s = self._timers.wait_s(now)
         if ends < math.inf:
             wait_s = max(0.0, ends - now) if wait_s is None else min(wait_s, max(0.0, ends - now))
-        return None if wait_s is None else math.ceil(wait_s * 1000)
-
-    def _turn(self, action: Callable[[], None] | None) -> None:
-        if action is not None:
-            self.guarded(action)
+        return wait_s
 
     def _drain(self) -> None:
         self._wake_read.recv(4096)

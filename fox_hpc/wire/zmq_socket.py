@@ -116,6 +116,7 @@ class ZmqLink(ABC):
             send(frames[-1], _NOW, False)
         finally:
             self._writing = False
+            self.io.touch(self._socket)
 
     def _read_all(self) -> None:
         # A bounded batch, so that one busy link does not keep the others waiting.
@@ -135,6 +136,7 @@ class ZmqLink(ABC):
 
     def _read_monitor(self) -> None:
         self._take_events()
+        self.io.touch(self._socket)
         # What a peer sent before it went is told before its going: that waits until nothing is to be read.
         if not self.closed and not self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
             self._settle()

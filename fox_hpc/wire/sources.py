@@ -1,0 +1,118 @@
+"""Sources: what a loop waits for. Descriptors, and sockets of ZeroMQ by theirs.
+
+The descriptor of a ZeroMQ socket tells that something has changed, and only until somebody looks, which
+whoever sends or receives does by the way. So a socket that was touched is asked before the next wait.
+Source: ZMQ_FD and ZMQ_EVENTS in zmq_getsockopt(3).
+"""
+
+from __future__ import annotations
+
+import selectors
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import zmq
+
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+#: As a plain number: an enum takes several times as long to compare.
+_IN = int(zmq.POLLIN)
+
+
+class Source:
+    """One that is waited for, and who is told."""
+
+    __slots__ = ("_reader", "_writer", "events", "fd", "live", "socket")
+
+    def __init__(
+        self, source: Any, reader: Callable[[], None], writer: Callable[[], None] | None = None
+    ) -> None:
+        self.socket = None if isinstance(source, int) else source
+        self.fd: int = source if isinstance(source, int) else source.getsockopt(zmq.FD)
+        self._reader, self._writer = reader, writer
+        self.events, self.live = _READ, True
+
+    @property
+    def has_more(self) -> bool:
+        """Tell whether there is something to read in this socket of ZeroMQ."""
+        return self.socket is not None and bool(self.socket.getsockopt(zmq.EVENTS) & _IN)
+
+    def actions(self, events: int) -> Iterator[Callable[[], None]]:
+        """Give what is to be done; nothing once it is watched no more, which an action may bring about."""
+        if events & _READ and self.live:
+            yield self._reader
+        if events & _WRITE and self.live and self._writer is not None:
+            yield self._writer
+
+
+class Sources:
+    """For the I/O thread alone."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._all: dict[Any, Source] = {}
+        self._touched: set[Source] = set()
+
+    def __repr__(self) -> str:
+        return f"<Sources {len(self._all)}>"
+
+    def watch(
+        self, source: Any, reader: Callable[[], None], writer: Callable[[], None] | None = None
+    ) -> None:
+        """See stream.Loop; also for sockets of ZeroMQ."""
+        self.unwatch(source)
+        one = self._all[source] = Source(source, reader, writer)
+        self._selector.register(one.fd, _READ, one)
+        self.touch(source)
+
+    def unwatch(self, source: Any) -> None:
+        """See stream.Loop."""
+        one = self._all.pop(source, None)
+        if one is not None:
+            one.live = False
+            self._touched.discard(one)
+            self._register(one, 0)
+
+    def want(self, source: Any, *, read: bool = True, write: bool = False) -> None:
+        """See stream.Loop."""
+        if source in self._all:
+            self._register(self._all[source], (_READ if read else 0) | (_WRITE if write else 0))
+
+    def _register(self, one: Source, events: int) -> None:
+        before, one.events = one.events, events
+        if not before:
+            if events:
+                self._selector.register(one.fd, events, one)
+        elif events:
+            self._selector.modify(one.fd, events, one)
+        else:
+            self._selector.unregister(one.fd)
+
+    def touch(self, source: Any) -> None:
+        """Something was sent over a socket, or received from it."""
+        one = self._all.get(source)
+        if one is not None and one.socket is not None:
+            self._touched.add(one)
+
+    def wait(self, wait_s: float | None) -> list[tuple[Source, int]]:
+        """Wait until something can be done; gives what, and for which events.
+
+        Args:
+            wait_s: so long at most; None for ever, 0 not at all.
+        """
+        found: list[tuple[Source, int]] = []
+        if self._touched:
+            asked = list(self._touched)
+            found = [(one, _READ) for one in asked if one.has_more]
+            self._touched = {one for one, _ in found}
+        for key, events in self._selector.select(0 if found else wait_s):
+            one: Source = key.data
+            if one.socket is None:
+                found.append((one, events))
+            elif one not in self._touched and one.has_more:
+                self._touched.add(one)
+                found.append((one, _READ))
+        return found
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        self._selector.close()
