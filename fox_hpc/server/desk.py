@@ -56,6 +56,7 @@ class SiteDesk:
         self.cell = Cell("server", self._post, call_later, parcels=parcels, wait=wait)
         self._parcels, self._keys = parcels, keys
         if parcels is not None:
+            # Not the cell itself: what comes is believed as on the link.
             parcels.listener = self
         self.welcome = welcome
         self.refusals = self.cell.refusals = refusals or self.cell.refusals
@@ -146,16 +147,10 @@ class SiteDesk:
             self.refusals.note("unreadable", peer, f"a message from {peer}: {error}")
 
     def came_from(self, cell: str, frames: list[Any]) -> None:
-        """See parcels.Listener; what comes on the short way is believed as on the link."""
-        try:
-            head = envelope.read(frames[0])
-            if head.origin != cell or head.channel != channel.CALL:
-                words = f"{cell} says {head.kind} as {head.origin} on its data connection"
-                self.refusals.note("name of another", cell, words)
-            elif self._believes(head, self._relay_of.get(site_of(cell), "")):
-                self._take(head, frames[1:])
-        except WireError as error:
-            self.refusals.note("unreadable", cell, f"a message from {cell}: {error}")
+        """See parcels.Listener."""
+        head = self.cell.read_from(cell, frames)
+        if head is not None and self._believes(head, self._relay_of.get(site_of(cell), "")):
+            self.cell.deliver(head, frames[1:])
 
     def broke(self, cell: str) -> None:
         """See parcels.Listener."""

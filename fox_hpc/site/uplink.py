@@ -56,7 +56,6 @@ class Uplink:
         session, self._offer = offer_session(public["server"])
         self._parcels, self._times = Parcels(io, times=times, folder=folder), times
         self._parcels.meet("server", session)
-        self._parcels.listener = self
         io.links.append(self._parcels)
         patience_s = min(5.0, io.dead_after_ms / 1000)
         url = first_reachable(worker.parent_urls, keys, public["relay"], handshake_s=patience_s)
@@ -117,16 +116,6 @@ class Uplink:
             self._say_again()
         else:
             self.cell.deliver(head, frames[1:])
-
-    def came_from(self, cell: str, frames: list[Any]) -> None:
-        """See parcels.Listener."""
-        head = envelope.read(frames[0])
-        if head.channel == channel.CALL and head.origin == cell:
-            self.cell.deliver(head, frames[1:])
-
-    def broke(self, cell: str) -> None:
-        """See parcels.Listener."""
-        self.cell.send_again(cell)
 
     def peer_changed(self, link: Link, peer: str, up: bool) -> None:
         """See Handler."""

@@ -111,7 +111,7 @@ class Calling(Called):
                 self._dispatch(out, short=False)
 
     def send_again(self, target: str) -> None:
-        """What went the short way to a cell, or came by it, may be lost: send by the link what is open."""
+        """See Sender."""
         with self._lock:
             for out in [out for out in self._outgoing.values() if out.target == target and out.way]:
                 self._dispatch(out, short=False)

@@ -44,12 +44,12 @@ log = logging.getLogger(__name__)
 
 
 class Cell(Calling):
-    """A named place that calls and is called; see the module for what it promises."""
+    """A named place that calls and is called; see Calling for the arguments."""
 
     # What comes in, on the I/O thread.
 
     def deliver(self, head: Envelope, frames: list[Any]) -> None:
-        """Take a message of the lane `fox/call`; `frames` are those behind the envelope."""
+        """See Sender."""
         if head.blob and self._is_stale(head, frames):
             return
         if head.kind == "call":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
@@ -28,7 +29,7 @@ class Way(Enum):
     SHORT = "over the data connection, unread by who passes it on"
 
 
-class Sender:
+class Sender(ABC):
     """A named end of the wire; see Cell for the arguments."""
 
     def __init__(self, name: str, post: Post, attempt: int, parcels: Parcels | None) -> None:
@@ -36,6 +37,39 @@ class Sender:
         self._post, self._parcels = post, parcels
         #: What was not believed.
         self.refusals = Refusals()
+        if parcels is not None:
+            parcels.listener = self
+
+    def came_from(self, cell: str, frames: list[Any]) -> None:
+        """See parcels.Listener."""
+        head = self.read_from(cell, frames)
+        if head is not None:
+            self.deliver(head, frames[1:])
+
+    def broke(self, cell: str) -> None:
+        """See parcels.Listener."""
+        self.send_again(cell)
+
+    def read_from(self, cell: str, frames: list[Any]) -> Envelope | None:
+        """Read what came the short way from a cell: None if it may not come on it."""
+        try:
+            head = envelope.read(frames[0])
+        except WireError as error:
+            self.refusals.note("unreadable", cell, f"a message from {cell}: {error}")
+            return None
+        if head.origin != cell or head.channel != channel.CALL:
+            sentence = f"{cell} says {head.kind} as {head.origin} on its data connection"
+            self.refusals.note("name of another", cell, sentence)
+            return None
+        return head
+
+    @abstractmethod
+    def deliver(self, head: Envelope, frames: list[Any]) -> None:
+        """Take a message of the lane `fox/call`; `frames` are those behind the envelope."""
+
+    @abstractmethod
+    def send_again(self, target: str) -> None:
+        """What went the short way to a cell, or came by it, may be lost: send by the link what is open."""
 
     def _pack(self, payload: list[Any], targets: list[str]) -> Parcel:
         return self._parcels.pack(payload, targets) if self._parcels else Parcel(payload, targets)
