@@ -100,6 +100,11 @@ class TcpProxy:
         for pair in list(self._pairs):
             pair.close()
 
+    def stall(self, way: Way) -> None:
+        """Hold the connections up on this way, from their next byte on."""
+        with self._lock:
+            self._harms.append(Harm("stall", way, self._passed[way]))
+
     def shut(self, seconds: float) -> None:
         """End all connections, and let nobody in for a while."""
         self._shut_until = time.monotonic() + seconds

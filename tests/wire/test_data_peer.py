@@ -14,6 +14,7 @@ from tcp_proxy import Harm, TcpProxy
 from fox_hpc.errors import BlobError
 from fox_hpc.wire.blob import CHUNK_BYTES
 from fox_hpc.wire.data_frames import WELCOME_BYTES, hello
+from fox_hpc.wire.data_peer import DataPeer
 from fox_hpc.wire.pulls import PeerGone
 
 SIZE = 3 * CHUNK_BYTES + 7
@@ -230,3 +231,91 @@ def test_peer_that_was_closed_is_kept_by_nothing(ends: DataEnds) -> None:
         return gone() is not None
 
     until(ends.worker_io, lambda: not kept())
+
+
+def connect(ends: DataEnds) -> None:
+    """Let the worker dial, and wait until both ends know it."""
+    ends.dial()
+    on(ends.worker_io, ends.worker.wake)
+    until(ends.server_io, lambda: ends.server.is_up)
+    until(ends.worker_io, lambda: ends.worker.is_up)
+
+
+def never() -> None:
+    raise AssertionError("there is a connection")
+
+
+def test_small_messages_go_both_ways_in_order(ends: DataEnds) -> None:
+    connect(ends)
+    said = [[b"%d" % number, b"x" * number] for number in range(0, 6000, 17)]
+    for frames in said:
+        on(ends.server_io, lambda frames=frames: ends.server.say(frames, never))
+        on(ends.worker_io, lambda frames=frames: ends.worker.say(frames, never))
+
+    until(ends.worker_io, lambda: ends.worker_shelf.heard == said)
+    until(ends.server_io, lambda: ends.shelf.heard == said)
+
+
+def test_messages_that_leave_together_arrive_one_by_one(ends: DataEnds) -> None:
+    connect(ends)
+    said = [[b"%d" % number, b"x" * 3000] for number in range(200)]
+    on(ends.server_io, lambda: [ends.server.say(frames, never) for frames in said])
+
+    until(ends.worker_io, lambda: ends.worker_shelf.heard == said)
+
+
+def test_a_message_finds_its_place_between_the_chunks_of_a_blob(ends: DataEnds) -> None:
+    connect(ends)
+    holder = ends.shelf.put(20 * CHUNK_BYTES)
+    said: list[list[bytes]] = []
+
+    def say() -> None:
+        said.append([b"%d" % len(said)])
+        ends.server.say(said[-1], never)
+
+    ends.shelf.on_asked = say
+
+    assert ends.fetch(holder).result(10) == plain(holder)
+    until(ends.worker_io, lambda: ends.worker_shelf.heard == said)
+    assert len(said) == 20
+
+
+def test_without_a_connection_something_else_is_done(ends: DataEnds) -> None:
+    done: list[str] = []
+    on(ends.worker_io, lambda: ends.worker.say([b"x"], lambda: done.append("this")))
+
+    assert done == ["this"]
+
+
+def test_both_ends_are_told_that_messages_may_be_lost(ends: DataEnds) -> None:
+    proxy = through(ends)
+    on(ends.worker_io, ends.worker.wake)
+    until(ends.server_io, lambda: ends.server.is_up)
+    proxy.cut()
+
+    until(ends.server_io, lambda: ends.shelf.breaks == 1)
+    until(ends.worker_io, lambda: ends.worker_shelf.breaks == 1)
+    proxy.close()
+
+
+def test_who_is_dialled_anew_is_told_although_the_old_connection_seems_alive(ends: DataEnds) -> None:
+    connect(ends)
+    again = DataPeer(ends.worker_io, "server", ends.session, ends.worker_shelf)
+    on(ends.worker_io, lambda: again.dial(("127.0.0.1", ends.port.port)))
+    on(ends.worker_io, again.wake)
+
+    until(ends.server_io, lambda: ends.shelf.breaks == 1)
+    on(ends.worker_io, again.close)
+
+
+def test_what_was_heard_before_the_end_can_still_be_taken(ends: DataEnds) -> None:
+    connect(ends)
+    on(ends.worker_io, lambda: ends.worker.say([b"last"], never))
+
+    def take() -> list[list[bytes]]:
+        until(ends.worker_io, lambda: True)
+        while not ends.shelf.heard:
+            ends.server.listen()
+        return ends.shelf.heard
+
+    assert on(ends.server_io, take) == [[b"last"]]
