@@ -27,7 +27,7 @@ class DataTimes:
     tick_s: float = 5.0
     stall_s: float = 20.0
     give_up_s: float = 150.0
-    silent_s: float = 60.0
+    silent_s: float = 30.0
 
 
 NORMAL = DataTimes()
