@@ -34,9 +34,13 @@ class StreamPull:
 CLOSE = -1
 
 
+#: What is no stream, as is told faster so.
+_VALUES = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict})
+
+
 def is_stream(value: Any) -> bool:
     """Tell whether a value travels as a stream: iterators do, and lists and other values do not."""
-    return isinstance(value, Iterator | AsyncIterator)
+    return type(value) not in _VALUES and isinstance(value, Iterator | AsyncIterator)
 
 
 def pull_of(call: Call) -> StreamPull | None:

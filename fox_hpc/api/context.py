@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,15 +97,20 @@ def current() -> Context:
     return context
 
 
-@contextmanager
-def use(context: Context) -> Iterator[Context]:
+# It reads as a word; and a class does faster, for every call, what a generator could do.
+class use:
     """Make this the context of the block, and of the threads that it starts."""
-    _follow_threads()
-    token = _active.set(context)
-    try:
-        yield context
-    finally:
-        _active.reset(token)
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> Context:
+        _follow_threads()
+        self._token = _active.set(self._context)
+        return self._context
+
+    def __exit__(self, *_: object) -> None:
+        _active.reset(self._token)
 
 
 def set_default(context: Context | None) -> None:

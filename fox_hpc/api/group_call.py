@@ -17,6 +17,7 @@ from ..errors import CallCancelled, CallError, FoxError, GroupError, RecipeError
 from ..model import FLModel
 from .backend import Backend
 from .context import Context, current
+from .group_errors import as_call_error, broken_callback
 from .results import Results
 from .streams import answered
 
@@ -194,7 +195,7 @@ class GroupCall:
                     # Not kept meanwhile: the callback alone decides how long the answer lives.
                     self._values[site] = callback(site, self._values.pop(site))
                 except Exception as error:
-                    self._broken = _broken(callback, error, site, self._call)
+                    self._broken = broken_callback(callback, error, site, self._call)
                 except BaseException:
                     self.cancel()
                     raise
@@ -203,6 +204,8 @@ class GroupCall:
                 raise self._broken
 
     def _start_more(self) -> None:
+        if not self._waiting:
+            return
         with self._changed:
             in_flight = len(self._order) - len(self._waiting) - self._over()
             room = self._option.parallel - in_flight if self._option.parallel else len(self._waiting)
@@ -235,9 +238,7 @@ class GroupCall:
 
     def _note(self, site: str, error: BaseException | None) -> None:
         if error is not None:
-            self._failures[site] = (
-                error if isinstance(error, CallError) else _as_call_error(error, site, self._call)
-            )
+            self._failures[site] = as_call_error(error, site, self._call)
         self._arrivals.append(site)
         self._changed.notify_all()
 
@@ -276,20 +277,6 @@ def _needed(option: CallOption, size: int, min_clients: int) -> int:
             raise RecipeError(f"min_success={option.min_success}: this call goes to {size} sites only")
         return option.min_success
     return 0 if option.optional else min(min_clients, size)
-
-
-def _as_call_error(error: BaseException, site: str, call: Call) -> CallError:
-    wrapped = CallError(f"{call.func}() at {site} failed: {error}", site=site, func=call.func)
-    wrapped.__cause__ = error
-    return wrapped
-
-
-def _broken(callback: object, error: Exception, site: str, call: Call) -> CallError:
-    name = getattr(callback, "__qualname__", None) or type(callback).__qualname__
-    what = f"the callback {name} failed on the answer of {site} to {call.func}()"
-    broken = CallError(f"{what}: {type(error).__name__}: {error}", site=site, func=call.func)
-    broken.__cause__ = error
-    return broken
 
 
 def _report_round(context: Context, call: Call, *, done: int = 0) -> None:

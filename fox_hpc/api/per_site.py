@@ -53,6 +53,8 @@ def has_per_site(call: Call) -> bool:
 
 def check_per_site(call: Call, targets: Sequence[str]) -> None:
     """Raise RecipeError, which names the argument, if one has nothing for a target."""
+    if not has_per_site(call):
+        return
     named = [(f"argument {number}", value) for number, value in enumerate(call.args, 1)]
     named += [(f"{name}=", value) for name, value in call.kwargs.items()]
     for name, value in named:

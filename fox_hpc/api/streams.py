@@ -12,7 +12,7 @@ from typing import Any
 
 from ..call import Call
 from ..late import Late
-from ..streamed import CLOSE, END, GONE, StreamPull, StreamRef, is_stream
+from ..streamed import CLOSE, END, GONE, StreamPull, StreamRef, is_stream, takes_stream
 from .backend import Backend
 from .border import Border
 from .context import Context
@@ -94,6 +94,8 @@ class Streams:
 
     def receive(self, call: Call, context: Context) -> Call:
         """Put streams in the place of a call's references."""
+        if not takes_stream(call):
+            return call
 
         def open(value: Any) -> Any:
             if not isinstance(value, StreamRef):
@@ -145,7 +147,5 @@ class Streams:
 def _each(call: Call, change: Callable[[Any], Any]) -> Call:
     if not (call.args or call.kwargs):
         return call
-    args = tuple(map(change, call.args))
     kwargs = {name: change(value) for name, value in call.kwargs.items()}
-    changed = zip((*args, *kwargs.values()), (*call.args, *call.kwargs.values()), strict=True)
-    return call if all(one is other for one, other in changed) else replace(call, args=args, kwargs=kwargs)
+    return replace(call, args=tuple(map(change, call.args)), kwargs=kwargs)

@@ -161,7 +161,8 @@ class SiteDesk:
         if peer not in self._joined:
             log.debug("%s of %s came before its join", head.kind, peer)
             return False
-        site, newest = site_of(head.origin), self._attempts.get(site_of(head.origin), 0)
+        site = site_of(head.origin)
+        newest = self._attempts.get(site, 0)
         kind = words = ""
         if self._relay_of.get(site) != peer:
             kind, words = "name of another", f"{peer} speaks for {head.origin}"

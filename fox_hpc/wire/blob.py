@@ -57,6 +57,14 @@ class Ref(msgspec.Struct, frozen=True, array_like=True):
 _read_ref = msgspec.msgpack.Decoder(Ref).decode
 
 
+def size_of(frames: Sequence[Any]) -> int:
+    """Give how many bytes frames have together."""
+    size = 0
+    for frame in frames:
+        size += len(frame) if type(frame) is bytes else memoryview(frame).nbytes
+    return size
+
+
 def read_ref(frame: Any) -> Ref:
     """Read what travels in place of a blob.
 

@@ -36,7 +36,8 @@ def read_call(frames: list[Any]) -> Call:
         args, kwargs = value["args"], value["kwargs"]
     except (TypeError, KeyError, ValueError) as error:
         raise CodecError("$", f"this is not a call ({error!r})") from error
-    texts = all(isinstance(text, str) for text in (func, caller, to)) and ranks in ("all", "zero")
+    texts = isinstance(func, str) and isinstance(caller, str) and isinstance(to, str)
+    texts = texts and ranks in ("all", "zero")
     if not isinstance(waits, bool) or not (timeout is None or (isinstance(timeout, float) and timeout > 0)):
         raise CodecError("$", "this is not a call (how it is waited for is not told)")
     named = isinstance(kwargs, dict) and (not kwargs or all(isinstance(name, str) for name in kwargs))

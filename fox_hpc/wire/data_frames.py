@@ -38,6 +38,10 @@ class Kind(IntEnum):
     MESSAGE = 8  # a small message, see data_message
 
 
+#: Asked for every header, which an enum takes long for.
+_KINDS = {int(kind): kind for kind in Kind}
+
+
 class Header(NamedTuple):
     """One header: `size` bytes follow it."""
 
@@ -130,11 +134,11 @@ class Reader:
         if not same(data[_HEADER.size :], mac(self._key, self._count.to_bytes(8, "big"), said)):
             raise WireError("a header on the data connection was changed on its way")
         self._count += 1
-        kind, *rest = _HEADER.unpack(said)
-        try:
-            header = Header(Kind(kind), *rest)
-        except ValueError as error:
-            raise WireError(f"the other end of the data connection says {kind}, which is nothing") from error
+        number, *rest = _HEADER.unpack(said)
+        kind = _KINDS.get(number)
+        if kind is None:
+            raise WireError(f"the other end of the data connection says {number}, which is nothing")
+        header = Header(kind, *rest)
         if header.size > self._most_bytes.get(header.kind, 0):
             raise WireError(f"{header.size} bytes behind a header are more than may come")
         return header

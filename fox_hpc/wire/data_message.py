@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ..errors import WireError
+from .blob import size_of
 from .session import aead
 
 #: What is larger goes over the link: here it would keep the chunks of others waiting.
@@ -28,10 +29,7 @@ _decode = msgspec.msgpack.Decoder(list[bytes]).decode
 
 def is_small(frames: Sequence[Any]) -> bool:
     """Tell whether these frames may go as one message here."""
-    return (
-        len(frames) <= _MOST_FRAMES
-        and sum(memoryview(frame).nbytes for frame in frames) <= MOST_MESSAGE_BYTES
-    )
+    return len(frames) <= _MOST_FRAMES and size_of(frames) <= MOST_MESSAGE_BYTES
 
 
 class Sealer:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ..errors import BlobError, LinkClosed
-from .blob import BIG_BYTES, Ref
+from .blob import BIG_BYTES, Ref, size_of
 from .blob_folder import BlobFolder
 from .pages import Memory, fresh
 from .sealed_blob import SealedBlob
@@ -60,7 +60,7 @@ class Parcel:
         self._lock = threading.Lock()
         self._left, self._without = set(targets), set(targets)
         self.blob: SealedBlob | None = None
-        if holder is not None and sum(memoryview(frame).nbytes for frame in frames) > BIG_BYTES:
+        if holder is not None and size_of(frames) > BIG_BYTES:
             self.blob = SealedBlob(frames, memory, seals)
             holder.hold(self)
             if folder is not None:

@@ -8,7 +8,7 @@ Source: ZMQ_FD and ZMQ_EVENTS in zmq_getsockopt(3).
 from __future__ import annotations
 
 import selectors
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import zmq
@@ -21,14 +21,14 @@ _IN = int(zmq.POLLIN)
 class Source:
     """One that is waited for, and who is told."""
 
-    __slots__ = ("_reader", "_writer", "events", "fd", "live", "socket")
+    __slots__ = ("events", "fd", "live", "reader", "socket", "writer")
 
     def __init__(
         self, source: Any, reader: Callable[[], None], writer: Callable[[], None] | None = None
     ) -> None:
         self.socket = None if isinstance(source, int) else source
         self.fd: int = source if isinstance(source, int) else source.getsockopt(zmq.FD)
-        self._reader, self._writer = reader, writer
+        self.reader, self.writer = reader, writer
         self.events, self.live = _READ, True
 
     @property
@@ -36,12 +36,12 @@ class Source:
         """Tell whether there is something to read in this socket of ZeroMQ."""
         return self.socket is not None and bool(self.socket.getsockopt(zmq.EVENTS) & _IN)
 
-    def actions(self, events: int) -> Iterator[Callable[[], None]]:
-        """Give what is to be done; nothing once it is watched no more, which an action may bring about."""
+    def turn(self, events: int, run: Callable[[Callable[[], None]], None]) -> None:
+        """Run what is to be done; nothing once it is watched no more, which an action may bring about."""
         if events & _READ and self.live:
-            yield self._reader
-        if events & _WRITE and self.live and self._writer is not None:
-            yield self._writer
+            run(self.reader)
+        if events & _WRITE and self.live and self.writer is not None:
+            run(self.writer)
 
 
 class Sources:

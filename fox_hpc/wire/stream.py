@@ -85,7 +85,9 @@ class Stream:
         """Send bytes after those before; they must not change until they have left."""
         if self.closed:
             return
-        self._out.extend(memoryview(buffer) for buffer in buffers if len(buffer))
+        for buffer in buffers:
+            if len(buffer):
+                self._out.append(memoryview(buffer))
         if not self._writing:
             self._writable()
 

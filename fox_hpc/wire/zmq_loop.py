@@ -219,8 +219,7 @@ class ZmqLoop:
         ready = self._sources.wait(self._wait_s(ends))
         self._asleep = self._polls = self._bulk = False
         for source, events in ready:
-            for action in source.actions(events):
-                self.guarded(action)
+            source.turn(events, self.guarded)
         for action in self._timers.due(time.monotonic()):
             self.guarded(action)
         for _ in range(len(self._soon)):
@@ -228,7 +227,7 @@ class ZmqLoop:
 
     def _wait_s(self, ends: float) -> float | None:
         """Say how long to sleep; a guest until `ends`, the own thread until a guest comes."""
-        if self._soon or self.closed or (self._baton.guest and threading.current_thread() is self._thread):
+        if self._soon or self.closed or (self._baton.guest and threading.get_ident() == self._thread.ident):
             return 0
         now = time.monotonic()
         wait_s = self._timers.wait_s(now)

@@ -36,8 +36,7 @@ class Ends:
         """Wait once, do what is to be done, and give who was told."""
         self.told.clear()
         for source, events in self.sources.wait(wait_s):
-            for action in source.actions(events):
-                action()
+            source.turn(events, lambda action: action())
         return list(self.told)
 
     def tell(self, name: str) -> Any:
