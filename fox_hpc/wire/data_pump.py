@@ -30,6 +30,8 @@ LEAST_BYTES = 2**15
 #: A session has one connection, and for a while those that it had before, or that only claim to be of it: a
 #: greeting that was recorded can be said again, and only the server can tell. Of more, the quietest goes.
 MOST_OF_ONE = 4
+#: What is smaller is read and sent, which for so little is faster than to splice.
+SMALL_BYTES = 2**12
 #: So many connections are spliced; more are copied, which takes no pipes: those that a user may have are few.
 MOST_SPLICED = 32
 
@@ -61,6 +63,8 @@ class DataPump:
         self._upstream: tuple[str, int] | None = None
         self._sessions: dict[bytes, str] = {}
         self._pipes: set[Pipe] = set()
+        #: For what is small, of whatever pipe has its turn.
+        self.place = memoryview(bytearray(SMALL_BYTES))
         self._port = DataPort(io, self._greeted, host=host, ports=ports, times=times)
         self.port = self._port.port
 
@@ -151,6 +155,8 @@ class Pipe:
         self._wanted = [(True, False), (True, False)]
         #: What is on its way to each of them.
         self._holds = holds(spliced)
+        #: Whether what comes from each is more than a little.
+        self._much = [False, False]
 
     def start(self, up: socket.socket | None, greeting: bytes) -> None:
         """Begin to pass bytes on; without a connection upwards there is nothing to begin with."""
@@ -195,16 +201,42 @@ class Pipe:
     def _read(self, number: int) -> None:
         """Take what came from one end, and give it to the other at once, until others are to have a turn."""
         other, left = 1 - number, MOST_BYTES
+        if not (self._much[number] or self._holds[other].left) and self._passed_small(number, other):
+            return
         while left > 0 and not (self._closed or self._holds[other].left):
             count = self._fill(other, self._sockets[number])
             if count is None:
                 break
             left -= count
             self._drain(other)
-            if count < LEAST_BYTES:
+            self._much[number] = count >= LEAST_BYTES
+            if not self._much[number]:
                 # That was all; what comes now wakes the loop again.
                 break
         self._wait()
+
+    def _passed_small(self, number: int, other: int) -> bool:
+        """Pass on what came from one end if it is small; False if there may be more, or it is not through."""
+        place, sent = self._pump.place, 0
+        try:
+            count = self._sockets[number].recv_into(place)
+        except BlockingIOError:
+            return True
+        except OSError:
+            count = 0
+        self.moved_at = time.monotonic()
+        try:
+            sent = self._sockets[other].send(place[:count]) if count else 0
+        except BlockingIOError:
+            pass
+        except OSError:
+            count = 0
+        if not count:
+            self.close()
+        elif sent < count:
+            self._holds[other].put(bytes(place[sent:count]))
+        self._much[number] = count == SMALL_BYTES
+        return sent == count and not self._much[number]
 
     def _fill(self, number: int, source: socket.socket) -> int | None:
         """Give how many bytes came, None if none are there now; where none will come the pipe ends."""
