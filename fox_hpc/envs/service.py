@@ -136,7 +136,7 @@ class Service:
         context = replace(context, backend=Watched(context.backend, self.desk.waits, SERVER))
 
         def answer(call: Call, incoming: Incoming) -> Any:
-            return app.answer(call, serving(context, incoming.cancelled.is_set, incoming.on_cancel))
+            return app.answer(call, serving(context, lambda: incoming.cancelled, incoming.on_cancel))
 
         return answer
 

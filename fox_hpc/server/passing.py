@@ -85,7 +85,7 @@ class Passing:
 
     def _run(self, incoming: Incoming, call: Call, answer: Answer) -> None:
         try:
-            over = incoming.cancelled.is_set()
+            over = incoming.cancelled
             reply = Reply(fault=Fault("cancelled")) if over else Reply(answer(call, incoming))
         except Exception as error:
             reply = Reply(fault=Fault.from_exception(error))

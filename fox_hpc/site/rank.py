@@ -207,9 +207,9 @@ class Rank:
         if incoming is None:
             return context
         over: Callable[[], bool] = self.up.over.is_set if self.up is not None else bool
-        cancelled, id = incoming.cancelled.is_set, incoming.id
+        id = incoming.id
         given_up = self.follower.given_up if self.follower is not None else frozenset[str]()
-        return serving(context, lambda: cancelled() or over() or id in given_up, incoming.on_cancel)
+        return serving(context, lambda: incoming.cancelled or over() or id in given_up, incoming.on_cancel)
 
     def fault_of(self, error: BaseException) -> Fault:
         """Describe what user code raised on this rank."""

@@ -23,18 +23,18 @@ class Incoming:
     origin: str
     call: Call
     frames: list[Any]
-    cancelled: threading.Event = field(default_factory=threading.Event)
+    cancelled: bool = False
     _tell: list[Callable[[], None]] = field(default_factory=list)
 
     def on_cancel(self, tell: Callable[[], None]) -> None:
         """Call `tell`, maybe twice, once the caller waits no more; at once if that is so now."""
         self._tell.append(tell)
-        if self.cancelled.is_set():
+        if self.cancelled:
             tell()
 
     def cancel(self) -> None:
         """The caller waits no more."""
-        self.cancelled.set()
+        self.cancelled = True
         for tell in tuple(self._tell):
             tell()
 
@@ -96,7 +96,7 @@ class Answers:
         with self._lock:
             if self._running.pop(incoming.id, None) is None:
                 return False
-            if incoming.cancelled.is_set():
+            if incoming.cancelled:
                 self._settle(incoming.id)
                 return False
             self._kept[incoming.id] = answer
@@ -124,7 +124,7 @@ class Answers:
     def wanted(self, incoming: Incoming) -> bool:
         """Tell whether a call that has not begun is still to be run; one that was cancelled is settled."""
         with self._lock:
-            if incoming.cancelled.is_set() and self._running.pop(incoming.id, None) is not None:
+            if incoming.cancelled and self._running.pop(incoming.id, None) is not None:
                 self._settle(incoming.id)
             return incoming.id in self._running
 

@@ -77,15 +77,18 @@ class Calling(Called):
 
     def start_encoded(self, call: Call, payload: list[Any], targets: Sequence[str]) -> list[Pending]:
         """Like `start`, with the frames that `write_call` made."""
-        parcel = self._pack(payload, [self._address(site) for site in targets])
+        cells = [self._address(site) for site in targets]
+        parcel = self._pack(payload, cells)
         # The arguments are in the parcel, which lets go of them in its time.
         bare = call.without_arguments()
-        pending = [self._start_one(bare, site, parcel) for site in targets]
+        pending = [
+            self._start_one(bare, site, cell, parcel) for site, cell in zip(targets, cells, strict=True)
+        ]
         parcel.seal()
         return pending
 
-    def _start_one(self, call: Call, site: str, parcel: Parcel) -> Pending:
-        out = Outgoing(new_call_id(), site, self._address(site), call, parcel)
+    def _start_one(self, call: Call, site: str, cell: str, parcel: Parcel) -> Pending:
+        out = Outgoing(new_call_id(), site, cell, call, parcel)
         with self._lock:
             lost = self._lost.get(site)
             if lost is None:

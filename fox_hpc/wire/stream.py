@@ -88,7 +88,7 @@ class Stream:
         for buffer in buffers:
             if len(buffer):
                 self._out.append(memoryview(buffer))
-        if not self._writing:
+        if not (self._writing or self._wants_to_write):
             self._writable()
 
     @property

@@ -201,7 +201,7 @@ def test_giving_up_goes_where_the_call_went(tmp_path: Path) -> None:
         assert came.wait(20)
         chain.cell.cancel(pending)
         assert isinstance(pending[0].future.exception(1.0), CallCancelled)
-        wait_for(chain.site.up.cell.running()[0].cancelled.is_set)
+        wait_for(lambda: chain.site.up.cell.running()[0].cancelled)
 
         assert chain.seen == []
         may_go.set()
