@@ -78,7 +78,7 @@ class App:
         if func is None:
             raise NoSuchFunction(sorted(self.collab), site=context.site_name, func=call.func)
         call = self.streams.receive(call, context)
-        with use(context.changed(caller=call.caller)):
+        with use(context if context.caller == call.caller else context.changed(caller=call.caller)):
             value = func(*call.args, **call.kwargs)
             if inspect.iscoroutine(value):
                 import asyncio

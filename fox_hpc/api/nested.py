@@ -54,14 +54,18 @@ class Nested:
 
 
 def serving(
-    context: Context, given_up: Callable[[], bool], on_given_up: Callable[[Callable[[], None]], None]
+    context: Context,
+    given_up: Callable[[], bool],
+    on_given_up: Callable[[Callable[[], None]], None],
+    caller: str = "",
 ) -> Context:
     """Make the context of a function that serves a call.
 
     Args:
         given_up: tells whether nobody waits for the call any more.
         on_given_up: takes what is to be done when that comes, or at once if it is so.
+        caller: who made the call; `App.invoke` sees to it otherwise.
     """
     nested, aborted = Nested(context.backend), context.is_aborted
     on_given_up(nested.give_up)
-    return context.changed(backend=nested, is_aborted=lambda: given_up() or aborted())
+    return context.changed(backend=nested, is_aborted=lambda: given_up() or aborted(), caller=caller)

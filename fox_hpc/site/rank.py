@@ -209,7 +209,12 @@ class Rank:
         over: Callable[[], bool] = self.up.over.is_set if self.up is not None else bool
         id = incoming.id
         given_up = self.follower.given_up if self.follower is not None else frozenset[str]()
-        return serving(context, lambda: incoming.cancelled or over() or id in given_up, incoming.on_cancel)
+        return serving(
+            context,
+            lambda: incoming.cancelled or over() or id in given_up,
+            incoming.on_cancel,
+            incoming.call.caller,
+        )
 
     def fault_of(self, error: BaseException) -> Fault:
         """Describe what user code raised on this rank."""

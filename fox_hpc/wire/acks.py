@@ -11,7 +11,7 @@ import msgspec
 from ..errors import WireError
 
 #: After one acknowledgement the next ones wait so long, and leave together.
-TOGETHER_S = 0.02
+TOGETHER_S = 0.05
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[str]).decode

@@ -55,9 +55,16 @@ class Arrivals:
         self._rows: dict[str, deque[Incoming]] = {}
         self._here: set[str] = set()
 
-    def expect(self, incoming: Incoming) -> None:
-        """A call came; its arguments may not be here."""
+    def passes(self, incoming: Incoming, *, whole: bool) -> bool:
+        """A call came: tell whether it can be run now; if not, it stands in its caller's row.
+
+        Args:
+            whole: its arguments are here.
+        """
+        if whole and incoming.origin not in self._rows:
+            return True
         self._rows.setdefault(incoming.origin, deque()).append(incoming)
+        return False
 
     def here(self, incoming: Incoming) -> list[Incoming]:
         """A call's arguments are here: give those that can be run now."""

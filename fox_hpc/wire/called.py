@@ -33,8 +33,9 @@ class Called(Sender):
         if isinstance(found, Answer):
             self._send_answer(found)
         elif found is not None:
-            self._arrivals.expect(found)
-            if head.blob:
+            if self._arrivals.passes(found, whole=not head.blob):
+                self._put(found)
+            elif head.blob:
                 self._fetch(
                     head,
                     frames,
