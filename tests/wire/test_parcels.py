@@ -206,8 +206,8 @@ def test_attempt_that_died_while_its_call_was_on_the_way_does_not_hold_up_the_ne
     # Whatever connection is made, no chunk comes over it: the call is on its way until its attempt dies.
     harms = [Harm("stall", "up", 200 * number) for number in range(1, 100)]
     with Chain(tmp_path, back, sites=1, serve=serve, harms={"server data": harms}) as chain:
-        first = chain.sites["site-1"]
-        first.up.cell.start(Call("f", (np.zeros(BIG),)), ["server"])
+        wait_for(lambda: chain.cell.is_open("site-1"))
+        chain.sites["site-1"].up.cell.start(Call("f", (np.zeros(BIG),)), ["server"])
         wait_for(lambda: chain.cell.running())
         chain.next_attempt("site-1")
         second = chain.sites["site-1"].up.cell.start(Call("f", (np.zeros(3),)), ["server"])[0].future
