@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import socket
 import threading
@@ -74,6 +75,39 @@ def test_bytes_go_both_ways_as_they_are(relay: Relay) -> None:
         data = os.urandom(1_000_000)
         threading.Thread(target=one.sendall, args=(data,), daemon=True).start()
         assert receive(other, len(data)) == data
+    down.close()
+    up.close()
+
+
+def test_small_pieces_and_large_ones_keep_their_order(relay: Relay) -> None:
+    down, up = relay.through(relay.admit())
+    pieces = [os.urandom(size) for size in (1, 100, 5_000, 60, 300_000, 60, 4096, 4095, 4097, 1) * 5]
+    for one, other in ((down, up), (up, down)):
+        for piece in pieces:
+            # Each is alone on its way, so that every kind of piece follows every other.
+            threading.Thread(target=one.sendall, args=(piece,), daemon=True).start()
+            assert receive(other, len(piece)) == piece
+    down.close()
+    up.close()
+
+
+def test_small_pieces_that_the_other_end_does_not_take_come_later(relay: Relay) -> None:
+    down, up = relay.through(relay.admit())
+    down.setblocking(False)
+    sent, piece = bytearray(), os.urandom(1_009)
+    deadline = time.monotonic() + 10.0
+    stuck_s = 0.0
+    while stuck_s < 0.5 and time.monotonic() < deadline:
+        began = time.monotonic()
+        try:
+            sent += piece[: down.send(piece)]
+            stuck_s = 0.0
+        except BlockingIOError:
+            select.select([], [down], [], 0.1)
+            stuck_s += time.monotonic() - began
+
+    assert stuck_s >= 0.5, "nothing holds the sender back"
+    assert receive(up, len(sent)) == bytes(sent)
     down.close()
     up.close()
 
