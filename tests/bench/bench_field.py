@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from bench_figure import Figure, seconds
 from bench_history import REPO
 from bench_relay import model_of, renewed, size_name
 from bench_sites import run_plan
 
-from fox_hpc import fox
+from fox_hpc import PocEnv, SimEnv, fox
 
 VENV = REPO / ".bench" / "peers"
 PACKAGES = {"nvflare": "nvflare>=2.9,<2.10", "flower": "flwr[simulation]>=1.42,<2"}
-INSTALL_S, RUN_S = 900, 600
+INSTALL_S, RUN_S, END_S = 900, 900, 10
 SITES, MODEL_SITES = 8, 2
 KILOBYTE = b"k" * 1024
+#: In the environment of all that a peer starts: its folder.
+MARK = "FOX_BENCH_FOLDER"
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a peer does the work: which of its scripts, in which mode, and how often at most."""
+
+    script: str
+    mode: str
+    most: int = 1000
+
+
+#: A deployed Flower takes half a minute for a round.
+WAYS = {
+    "nvflare_sim": Way("nvflare", "sim"),
+    "flower_sim": Way("flower", "sim"),
+    "nvflare_deployed": Way("nvflare", "deployed"),
+    "flower_deployed": Way("flower", "deployed", most=2),
+}
+Took = dict[str, list[float]]
 
 
 class NoPeers(Exception):
@@ -57,23 +82,47 @@ def installed() -> bool:
 
 
 def peers(rounds: int, mib: int, repeats: int) -> Iterator[Figure]:
-    """Rounds of 1 KB with 8 sites, and a model to two sites and back, in processes of this machine.
+    """Rounds of 1 KB with 8 sites, and a model to two sites and back.
+
+    `SimEnv` is set beside their simulations; `PocEnv` beside their deployments, and the simulations too.
+
+    A peer that cannot do it in one mode costs a sentence on stderr.
 
     Raises:
-        NoPeers: they are not installed.
+        NoPeers: they are not installed, or none could do it.
     """
     if not installed():
         raise NoPeers("NVFlare and Flower are not installed here: scripts/bench --peers does that")
-    took = {"fox": _ours(rounds, mib, repeats)}
-    took |= {name: _theirs(name, rounds, mib, repeats) for name in PACKAGES}
-    per_round = {name: 1e3 * statistics.median(found["rounds"]) for name, found in took.items()}
-    yield Figure(f"peers_round_{SITES}_sites_1KB", per_round.pop("fox"), "ms", None, per_round)
-    moved = 2 * MODEL_SITES * mib
-    rates = {name: moved / statistics.median(found["model"]) for name, found in took.items()}
-    yield Figure(f"peers_model_{size_name(mib)}_{MODEL_SITES}_sites", rates.pop("fox"), "MiB/s", None, rates)
+    theirs: dict[str, Took] = {}
+    for name, way in WAYS.items():
+        try:
+            theirs[name] = _theirs(way, rounds, mib, repeats)
+        except NoPeers as error:
+            print(f"scripts/bench: {error}", file=sys.stderr)
+    if not theirs:
+        raise NoPeers("no peer did the work")
+    simulated = {name: took for name, took in theirs.items() if WAYS[name].mode == "sim"}
+    yield from _figures("peers_sim", mib, _ours(SimEnv, rounds, mib, repeats), simulated)
+    yield from _figures("peers", mib, _ours(PocEnv, rounds, mib, repeats), theirs)
 
 
-def _ours(rounds: int, mib: int, repeats: int) -> dict[str, list[float]]:
+def _figures(prefix: str, mib: int, ours: Took, theirs: dict[str, Took]) -> Iterator[Figure]:
+    def ms(took: Took) -> float:
+        return 1e3 * statistics.median(took["rounds"])
+
+    def rate(took: Took) -> float:
+        return 2 * MODEL_SITES * mib / statistics.median(took["model"])
+
+    works = {
+        f"round_{SITES}_sites_1KB": (ms, "ms"),
+        f"model_{size_name(mib)}_{MODEL_SITES}_sites": (rate, "MiB/s"),
+    }
+    for name, (value, unit) in works.items():
+        beside = {way: value(took) for way, took in theirs.items()}
+        yield Figure(f"{prefix}_{name}", value(ours), unit, None, beside)
+
+
+def _ours(kind: type[SimEnv | PocEnv], rounds: int, mib: int, repeats: int) -> Took:
     def small() -> list[float]:
         return [seconds(lambda: fox.clients.echo(KILOBYTE)) for _ in range(rounds + 1)][1:]
 
@@ -81,22 +130,42 @@ def _ours(rounds: int, mib: int, repeats: int) -> dict[str, list[float]]:
         weights = model_of(mib)
         return [seconds(lambda: fox.clients.echo(renewed(weights))) for _ in range(repeats + 1)][1:]
 
-    return {"rounds": run_plan(small, SITES), "model": run_plan(big, MODEL_SITES)}
+    return {"rounds": run_plan(small, SITES, kind), "model": run_plan(big, MODEL_SITES, kind)}
 
 
-def _theirs(name: str, rounds: int, mib: int, repeats: int) -> dict[str, list[float]]:
-    with tempfile.TemporaryDirectory(prefix=f"fox-bench-{name}-") as folder:
-        out = Path(folder) / "found.json"
-        script = Path(__file__).with_name(f"bench_{name}.py")
-        words = [str(_python()), str(script), str(out), str(rounds), str(mib), str(repeats)]
-        log = Path(folder) / "log"
-        with log.open("w") as target:
-            subprocess.run(words, cwd=folder, stdout=target, stderr=target, timeout=RUN_S, check=False)
+def _theirs(way: Way, rounds: int, mib: int, repeats: int) -> Took:
+    with tempfile.TemporaryDirectory(prefix=f"fox-bench-{way.script}-", ignore_cleanup_errors=True) as folder:
+        out, log = Path(folder) / "found.json", Path(folder) / "log"
+        script = Path(__file__).with_name(f"bench_{way.script}.py")
+        often = [str(number) for number in (min(rounds, way.most), mib, min(repeats, way.most))]
+        words = [str(_python()), str(script), way.mode, str(out), *often]
+        path = f"{_python().parent}{os.pathsep}{os.environ['PATH']}"
+        env = {**os.environ, MARK: folder, "HOME": folder, "PATH": path}
+        try:
+            with log.open("w") as target:
+                subprocess.run(
+                    words, cwd=folder, env=env, stdout=target, stderr=target, timeout=RUN_S, check=False
+                )
+        except subprocess.TimeoutExpired as error:
+            raise NoPeers(f"{way.script}, {way.mode}, was not done within {RUN_S} s") from error
+        finally:
+            _end_what_is_left(folder)
         if not out.exists():
             last = log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise NoPeers(f"{name} did not do the work: {' '.join(last) or 'it said nothing'}")
-        found: dict[str, list[float]] = json.loads(out.read_text())
+            raise NoPeers(f"{way.script}, {way.mode}, did not do it: {' '.join(last) or 'it said nothing'}")
+        found: Took = json.loads(out.read_text())
         return found
+
+
+def _end_what_is_left(folder: str) -> None:
+    """End what a peer started and did not end: some of it has a session of its own."""
+    for _ in range(3):
+        running = psutil.process_iter(["environ"])
+        left = [process for process in running if (process.info["environ"] or {}).get(MARK) == folder]
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, END_S)
 
 
 def _python() -> Path:

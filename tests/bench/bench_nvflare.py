@@ -1,7 +1,8 @@
-"""The peers' work in NVFlare 2.9, by its collab API and its simulator; run by a python that has it.
+"""The peers' work in NVFlare 2.9, by its collab API; run by a python that has it.
 
-`python bench_nvflare.py OUT ROUNDS MIB REPEATS` writes to OUT what it took, in seconds. NVFlare loads it
-again in its own processes: what they need to know stands in the environment.
+`python bench_nvflare.py sim|deployed OUT ROUNDS MIB REPEATS` writes to OUT what it took, in seconds: in its
+simulator, or in its PocEnv, which provisions a server and clients and starts them as processes of this
+machine. NVFlare loads it again in its own processes: what they need to know stands in the environment.
 """
 
 import json
@@ -12,16 +13,19 @@ from pathlib import Path
 
 import numpy as np
 from nvflare.collab import CollabRecipe, collab
-from nvflare.recipe import SimEnv
+from nvflare.recipe import PocEnv, SimEnv
 
 WORK = "FOX_BENCH_WORK"
+JOB_S = 600.0
 
 
 class Server:
     @collab.main
     def run(self):
         work = json.loads(os.environ[WORK])
-        value = bytes(1024) if work["kind"] == "rounds" else np.ones(work["mib"] * 2**18, np.float32)
+        value = bytes(1024)
+        if work["kind"] == "model":
+            value = np.random.default_rng(1).standard_normal(work["mib"] * 2**18, dtype=np.float32)
         took = []
         for _ in range(work["repeats"] + 1):
             begun = time.perf_counter()
@@ -38,20 +42,24 @@ class Client:
         return value
 
 
-def measure(folder, **work):
+def measure(mode, folder, **work):
     """Run one job, and give the seconds of each round but the first."""
     out = Path(folder) / f"{work['kind']}.json"
     os.environ[WORK] = json.dumps({**work, "out": str(out)})
+    os.environ["NVFLARE_POC_WORKSPACE"] = f"{folder}/poc"
     recipe = CollabRecipe(f"bench-{work['kind']}", Server(), Client(), min_clients=work["sites"])
-    recipe.execute(SimEnv(num_clients=work["sites"], workspace_root=f"{folder}/{work['kind']}"))
+    if mode == "sim":
+        recipe.execute(SimEnv(num_clients=work["sites"], workspace_root=f"{folder}/{work['kind']}"))
+    else:
+        recipe.execute(PocEnv(num_clients=work["sites"])).get_result(timeout=JOB_S)
     return json.loads(out.read_text())
 
 
 if __name__ == "__main__":
-    target, rounds, size, times = sys.argv[1], *map(int, sys.argv[2:])
+    mode, target, rounds, size, times = *sys.argv[1:3], *map(int, sys.argv[3:])
     place = str(Path(target).parent)
     found = {
-        "rounds": measure(place, kind="rounds", sites=8, mib=0, repeats=rounds),
-        "model": measure(place, kind="model", sites=2, mib=size, repeats=times),
+        "rounds": measure(mode, place, kind="rounds", sites=8, mib=0, repeats=rounds),
+        "model": measure(mode, place, kind="model", sites=2, mib=size, repeats=times),
     }
     Path(target).write_text(json.dumps(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,9 @@ RUN = Path(__file__).with_name("run.py")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 
 
-def bench(history: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def bench(history: Path, *words: str, suite: Path = RUN) -> subprocess.CompletedProcess[str]:
     """Measure as quickly as it can."""
-    command = [sys.executable, str(RUN), "--quick", *words]
+    command = [sys.executable, str(suite), "--quick", *words]
     return subprocess.run(
         [*command, "--history", str(history)], capture_output=True, text=True, timeout=60, check=False
     )
@@ -49,3 +50,23 @@ def test_the_page_tells_of_every_group() -> None:
     groups = shown.split("{", 1)[1].split("}", 1)[0].split(",")
 
     assert [group for group in groups if f"**{group}**" not in PAGE.read_text()] == []
+
+
+def test_each_peer_that_cannot_do_the_work_costs_a_sentence(tmp_path: Path) -> None:
+    suite = tmp_path / "tests" / "bench"
+    shutil.copytree(RUN.parent, suite, ignore=shutil.ignore_patterns("__pycache__"))
+    place = tmp_path / ".bench" / "peers" / "bin"
+    place.mkdir(parents=True)
+    (place / "installed").touch()
+    # Outside of its venv it has neither of them.
+    (place / "python").symlink_to(sys.executable)
+    done = bench(tmp_path / "history", "--only", "peers", "--json", suite=suite / "run.py")
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert [line.split(": ")[1] for line in done.stderr.splitlines()] == [
+        "nvflare, sim, did not do it",
+        "flower, sim, did not do it",
+        "nvflare, deployed, did not do it",
+        "flower, deployed, did not do it",
+        "no peer did the work",
+    ]
