@@ -95,8 +95,9 @@ class SiteDesk:
         self._finishing = "cancel" if cancel else "finish"
         for site in self._relay_of:
             if site not in self._ended:
-                # A call that nobody waits for may be on its way; the order to end must not overtake it.
-                self.cell.send_again(worker_cell(site))
+                if not cancel:
+                    # A call that nobody waits for may be on its way; the order to end must not overtake it.
+                    self.cell.send_again(worker_cell(site))
                 self._shut_down("cancel" if cancel else "", relay_cell(site))
 
     def wait_ended(self, timeout: float, *, met_only: bool = False) -> bool:

@@ -14,7 +14,7 @@ from .call_codec import read_call, write_reply
 from .envelope import Envelope
 from .parcel import Parcel
 from .parcels import Parcels
-from .sender import Post, Sender
+from .sender import Post, Sender, Way
 
 
 class Called(Sender):
@@ -132,7 +132,10 @@ class Called(Sender):
             return self._pack(write_reply(Reply(fault=Fault.from_exception(error))), [target])
 
     def _send_answer(self, answer: Answer, *, short: bool = True) -> None:
-        self._send_parcel("reply", answer.id, answer.target, answer.parcel, short=short and self._shown)
+        target = answer.target
+        message = self._message("reply", answer.id, target, answer.parcel)
+        if message is not None:
+            self._send(target, message, self._way_of(target, message) if short and self._shown else Way.LINK)
         self._shown = True
 
     def resend_kept(self, target: str = "") -> None:

@@ -2,7 +2,8 @@
 
 Small messages go the short way, over the data connection, once there is one. Calls to one cell run in the
 order in which they were made, and only on one way that order is kept: so none goes the short way while one
-that went over the link is open. See ADR 0035.
+that went over the link is open, and one that takes the link is preceded there by those that went the short
+way. See ADR 0035.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class Calling(Called):
         self._lock = threading.RLock()
         self._outgoing: dict[str, Outgoing] = {}
         self._acks = Acks(lambda id, to, frames: self._say("ack", id, to, frames), call_later)
-        #: How many open calls to each target went over the link.
-        self._by_link: dict[str, int] = defaultdict(int)
+        #: How many open calls went each way to each target.
+        self._went: dict[tuple[str, Way], int] = defaultdict(int)
         self._reachable: set[str] = set(reachable)
         self._lost: dict[str, Fault] = {}
 
@@ -120,6 +121,15 @@ class Calling(Called):
                 self._dispatch(out, short=False)
         self.resend_kept(target)
 
+    def _precede(self, later: Outgoing) -> None:
+        """Say by the link what went the short way to the same cell: a later call must not overtake it."""
+        if self._went[later.target, Way.SHORT]:
+            for out in list(self._outgoing.values()):
+                if out is later:
+                    return
+                if out.target == later.target and out.way is Way.SHORT:
+                    self._dispatch(out, short=False)
+
     def is_open(self, site: str) -> bool:
         """Tell whether calls to a site are sent now."""
         return site in self._reachable
@@ -152,11 +162,21 @@ class Calling(Called):
             # The timer knows the id and not the call, whose arguments it would keep alive.
             id, fault = out.id, Fault("timeout", timeout_s=out.call.timeout)
             out.stop_timer = self._call_later(out.call.timeout, lambda: self._give_up(id, fault))
-        short = short and not self._by_link[out.target]
-        way = self._send_parcel("call", out.id, out.target, out.parcel, short=short)
-        if way is Way.LINK and out.way is not way:
-            self._by_link[out.target] += 1
+        message = self._message("call", out.id, out.target, out.parcel)
+        short = short and not self._went[out.target, Way.LINK]
+        way = self._way_of(out.target, message) if short else Way.LINK
+        # Noted first: should the connection break with this message, what went over it is sent again.
+        self._note_way(out, way)
+        if way is Way.LINK:
+            self._precede(out)
+        if message is not None:
+            self._send(out.target, message, way)
+
+    def _note_way(self, out: Outgoing, way: Way) -> None:
+        if out.way is not None:
+            self._went[out.target, out.way] -= 1
         out.way = way
+        self._went[out.target, way] += 1
 
     def _give_up(self, id: str, fault: Fault) -> None:
         out = self._pop(id)
@@ -168,8 +188,8 @@ class Calling(Called):
     def _pop(self, id: str) -> Outgoing | None:
         with self._lock:
             out = self._outgoing.pop(id, None)
-            if out is not None and out.way is Way.LINK:
-                self._by_link[out.target] -= 1
+            if out is not None and out.way is not None:
+                self._went[out.target, out.way] -= 1
             return out
 
     def _end(self, out: Outgoing, fault: Fault) -> None:

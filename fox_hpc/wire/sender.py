@@ -107,28 +107,35 @@ class Sender(ABC):
     def _say(
         self, kind: str, id: str, target: str, frames: Sequence[Any] = (), *, short: bool = True
     ) -> None:
-        self._send(target, [self._head(kind, id, target), *frames], short)
+        message = [self._head(kind, id, target), *frames]
+        self._send(target, message, self._way_of(target, message) if short else Way.LINK)
 
-    def _send_parcel(self, kind: str, id: str, target: str, parcel: Parcel, *, short: bool = True) -> Way:
-        """Send what a parcel has for a cell; tell how it went, or would have gone if it could."""
+    def _message(self, kind: str, id: str, target: str, parcel: Parcel) -> list[Any] | None:
+        """Make a message of what a parcel has for a cell; None if that cannot be had yet."""
         try:
             frames, blob = parcel.frames_for(target)
         except LinkClosed as error:
             log.debug("%r: %s, a message to it stays here", self, error)
+            return None
+        return [self._head(kind, id, target, blob), *frames]
+
+    def _way_of(self, target: str, message: list[Any] | None) -> Way:
+        """Tell how a message may go now."""
+        parcels = self._parcels
+        if message is None or parcels is None or not parcels.is_up(target) or not is_small(message):
             return Way.LINK
-        return self._send(target, [self._head(kind, id, target, blob), *frames], short)
+        return Way.SHORT
 
     def _head(self, kind: str, id: str, target: str, blob: int = 0) -> bytes:
         return envelope.seal(
             kind, channel.CALL, id=id, origin=self.name, target=target, attempt=self.attempt, blob=blob
         )
 
-    def _send(self, target: str, frames: list[Any], short: bool) -> Way:
-        if short and self._parcels is not None and self._parcels.is_up(target) and is_small(frames):
-            self._parcels.say(target, frames, lambda: self._send_by_link(target, frames))
-            return Way.SHORT
-        self._send_by_link(target, frames)
-        return Way.LINK
+    def _send(self, target: str, message: list[Any], way: Way) -> None:
+        if way is Way.SHORT and self._parcels is not None:
+            self._parcels.say(target, message, lambda: self._send_by_link(target, message))
+        else:
+            self._send_by_link(target, message)
 
     def _send_by_link(self, target: str, frames: list[Any]) -> None:
         try:

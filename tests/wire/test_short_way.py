@@ -144,6 +144,33 @@ def test_a_call_does_not_overtake_one_that_went_by_the_link(chain: Watched) -> N
     assert chain.seen.count("call") >= 3
 
 
+def test_a_call_that_takes_the_link_does_not_overtake_one_that_went_the_short_way(chain: Watched) -> None:
+    chain.warm_up()
+    chain.proxies["relay data"].stall("down")
+    small = [chain.start(number) for number in (1, 2)]
+    large = b"x" * (MOST_MESSAGE_BYTES + 1)
+
+    assert chain.echo(large) == large
+    assert [future.result(20) for future in small] == [1, 2]
+    assert chain.ran == [1, 2, large]
+
+
+def test_a_call_with_which_the_connection_breaks_is_sent_by_the_link(chain: Watched) -> None:
+    chain.warm_up()
+
+    def start() -> Future[Any]:
+        # On the I/O thread, which so has not heard of it before the call is written.
+        connection = chain.parcels._peers[WORKER]._connection
+        assert connection is not None
+        assert connection._stream is not None
+        connection._stream._sock.shutdown(socket.SHUT_WR)
+        return chain.start("written in vain")
+
+    assert on(chain.io, start).result(5) == "written in vain"
+    assert chain.ran == ["written in vain"]
+    assert chain.echo("the next") == "the next"
+
+
 @pytest.mark.parametrize("place", ["relay data", "server data"])
 @pytest.mark.parametrize(
     "harm",
