@@ -19,8 +19,8 @@ from fox_hpc.algos import weighted_average
 SITES = 8
 SERVER_LIMIT, WORKER_LIMIT = 2.5, 2.2
 IDLE_LIMIT_MIB, BUDGET_MIB = 60.0, 64.0
-#: What all processes hold together, in models: two and a bit at each site, and what the server may need.
-HELD_PER_SITE, HELD_BY_SERVER = 3, 6
+#: What a bare pipe may hold, in models: a far process, and both its other ends.
+PIPE_PER_SITE, PIPE_BETWEEN = 3, 6
 #: How a model is made up, in 64ths: big arrays and small ones, as networks have.
 PARTS = (32, 16, 8, *[1] * 7, *[0.25] * 4)
 
@@ -33,11 +33,11 @@ def memory(rounds: int, sizes: Sequence[int]) -> Iterator[Figure]:
 
 
 def _memory(mib: int, rounds: int, suffix: str) -> Iterator[Figure]:
-    sites = _sites_that_fit(mib)
+    sites = _sites_that_fit(mib, WORKER_LIMIT, SERVER_LIMIT)
     thin = not sites
     held = run_plan(lambda: _held(mib, 1 if thin else rounds, thin), sites or 1, client=Trainer())
-    # A thin one takes what there is; its peer would take more.
-    middle, far = ({}, {}) if thin else _held_by_pipe(mib, sites)
+    ends = min(sites, _sites_that_fit(mib, PIPE_PER_SITE, PIPE_BETWEEN))
+    middle, far = _held_by_pipe(mib, ends) if ends else ({}, {})
     more = {"sites": sites or 1, "model_mib": mib, "thin": thin}
     limit = IDLE_LIMIT_MIB + BUDGET_MIB
     yield Figure(f"server_x_model{suffix}", held["server"], "x model", SERVER_LIMIT, {}, more)
@@ -46,10 +46,10 @@ def _memory(mib: int, rounds: int, suffix: str) -> Iterator[Figure]:
     yield Figure(f"relay_idle_mib{suffix}", held["relay_idle"], "MiB", IDLE_LIMIT_MIB, {}, more)
 
 
-def _sites_that_fit(mib: int) -> int:
+def _sites_that_fit(mib: int, each: float, besides: float) -> int:
     """Give as many sites as this machine has memory for, at most 8: all of them run on it."""
-    models = psutil.virtual_memory().available * 0.8 / MIB / mib
-    return int(max(0, min(SITES, (models - HELD_BY_SERVER) // HELD_PER_SITE)))
+    models = psutil.virtual_memory().available * 0.9 / MIB / mib
+    return int(max(0, min(SITES, (models - besides) // each)))
 
 
 def _held(mib: int, rounds: int, thin: bool) -> dict[str, float]:
