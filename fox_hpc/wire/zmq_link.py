@@ -34,7 +34,15 @@ log = logging.getLogger(__name__)
 L = TypeVar("L", bound=ZmqLink)
 
 _SHOOK = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-_REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+#: Not HANDSHAKE_FAILED_PROTOCOL: libzmq 4.3.5 tells of a message that does not open by it, too, and looks at
+#: errno only after that. If it is EAGAIN by then, the connection stays and is read no more; and if the other
+#: end closes it before it counts as dead, the next heartbeat aborts the process.
+_DIALLING = (
+    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_CONNECT_RETRIED
+)
 
 
 class ZmqIo(ZmqLoop):
@@ -234,10 +242,11 @@ class ZmqDialer(ZmqLink):
         super().__init__(io, handler, keys, zmq.DEALER, most_frame_bytes)
         self._url, self._name, self._server_key = url, name.encode(), server_key
         self._up = self._broken = self._was_refused = False
+        self._leave_it_to_libzmq: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """See ZmqLink."""
-        self._configure(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _REFUSED)
+        self._configure(_DIALLING)
         self._socket.curve_serverkey = self._server_key.encode()
         self._socket.ipv6 = "[" in self._url
         self._socket.reconnect_ivl = 100
@@ -259,13 +268,16 @@ class ZmqDialer(ZmqLink):
         self._hand_over("", frames)
 
     def _event(self, event: int, value: int) -> None:
-        if event & _REFUSED:
+        if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             if not self._was_refused:
                 log.warning("%s refused the key of %s", self._url, self.keys.owner)
             self._was_refused = True
-            self.io.call_later(self.io.redial_s, self._redial)
         elif event == zmq.EVENT_DISCONNECTED:
             self._broken = self._up
+            self._leave_it_to_libzmq()
+            self._leave_it_to_libzmq = self.io.call_later(self.io.redial_s, self._redial)
+        elif event == zmq.EVENT_CONNECT_RETRIED:
+            self._leave_it_to_libzmq()
         elif not self.closed:
             self._settle()
             self._up, self._was_refused = True, False
@@ -275,7 +287,7 @@ class ZmqDialer(ZmqLink):
 
     def _redial(self) -> None:
         if not self._socket.closed and not self._up:
-            # libzmq has given this address up, and dials it only if it is given anew.
+            # After an error of protocol libzmq gives an address up, and dials it only if it is given anew.
             with contextlib.suppress(zmq.ZMQError):
                 self._socket.disconnect(self._url)
             self._socket.connect(self._url)

@@ -105,6 +105,11 @@ class TcpProxy:
         with self._lock:
             self._harms.append(Harm("stall", way, self._passed[way]))
 
+    def corrupt(self, way: Way, ahead: int) -> None:
+        """Change the byte of this way that comes after so many others."""
+        with self._lock:
+            self._harms.append(Harm("corrupt", way, self._passed[way] + ahead))
+
     def shut(self, seconds: float) -> None:
         """End all connections, and let nobody in for a while."""
         self._shut_until = time.monotonic() + seconds
