@@ -286,7 +286,7 @@ class ZmqDialer(ZmqLink):
             self._tell("", True)
 
     def _redial(self) -> None:
-        if not self._socket.closed and not self._up:
+        if not self._socket.closed and (self._broken or not self._up):
             # After an error of protocol libzmq gives an address up, and dials it only if it is given anew.
             with contextlib.suppress(zmq.ZMQError):
                 self._socket.disconnect(self._url)
