@@ -16,7 +16,7 @@ def bench(history: Path, *words: str, suite: Path = RUN) -> subprocess.Completed
     """Measure as quickly as it can."""
     command = [sys.executable, str(suite), "--quick", *words]
     return subprocess.run(
-        [*command, "--history", str(history)], capture_output=True, text=True, timeout=110, check=False
+        [*command, "--history", str(history)], capture_output=True, text=True, timeout=60, check=False
     )
 
 
