@@ -1,4 +1,4 @@
-"""What is particular to ZeroMQ: keys, processes that die, and closing."""
+"""What is particular to links over ZeroMQ: keys, processes that die, lines that break."""
 
 from __future__ import annotations
 
@@ -7,55 +7,19 @@ import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 import zmq
+from peer_process import peer_process, tell
 from tcp_proxy import TcpProxy
 from waiting import wait_for
 
-from fox_hpc.errors import LinkClosed, WireError
+from fox_hpc.errors import WireError
 from fox_hpc.testing.ear import Ear
-from fox_hpc.wire.refusals import Refusals
-from fox_hpc.wire.zmq_guard import Guard
 from fox_hpc.wire.zmq_link import ZmqIo
-from fox_hpc.wire.zmq_peers import Peers
 from fox_hpc.wire.zmq_socket import MOST_FRAME_BYTES
-
-PEER = Path(__file__).with_name("peer.py")
-
-
-@contextmanager
-def peer_process(net: Any, url: str, name: str = "site-1") -> Iterator[subprocess.Popen[str]]:
-    keys = net.keys[name]
-    words = [url, name, keys.public, keys.secret, net.server_keys.public]
-    process = subprocess.Popen([sys.executable, str(PEER), *words], stdin=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stdin is not None
-        process.stdin.close()
-
-
-def tell(process: subprocess.Popen[str], line: str) -> None:
-    assert process.stdin is not None
-    process.stdin.write(line + "\n")
-    process.stdin.flush()
-
-
-def closed_within(io: ZmqIo, limit_s: float) -> bool:
-    began = time.monotonic()
-    io.close()
-    return time.monotonic() - began < limit_s
 
 
 def test_peer_is_down_when_its_process_is_killed(net: Any) -> None:
@@ -322,209 +286,3 @@ def test_plain_peer_and_noise_do_not_disturb(net: Any) -> None:
 
     assert server.messages == [("site-1", [b"me"])]
     assert server.changes == [("site-1", True)]
-
-
-def test_malformed_authentication_request_leaves_the_door_working(net: Any) -> None:
-    asking = net.server.context.socket(zmq.REQ)
-    asking.linger = 0
-    asking.connect("inproc://zeromq.zap.01")
-    answers = []
-    for request in ([b"x"], [b"1.0", b"7"], [b"1.0", b"8", b"d", b"", b"", b"CURVE"], [b""] * 9):
-        asking.send_multipart(request)
-        answers.append(asking.recv_multipart()[1:3])
-    asking.close()
-    server = Ear()
-    net.dial(net.listen(server).url, "site-1", Ear()).send("", [b"me"])
-    server.wait_messages(1)
-
-    assert answers == [[b"", b"500"], [b"7", b"500"], [b"8", b"400"], [b"", b"500"]]
-
-
-def test_guard_refuses_keys_of_a_link_that_is_gone() -> None:
-    context = zmq.Context()
-    guard = Guard(context, Refusals())
-    public, _ = zmq.curve_keypair()
-    raw = zmq.utils.z85.decode(public.decode())
-    request = [b"1.0", b"1", b"d", b"", b"", b"CURVE", raw]
-    guard.allow(b"d", {"site-1": public.decode()})
-    before = guard._reply(request)
-    guard.forget(b"d")
-    after = guard._reply(request)
-    guard.socket.close()
-    context.term()
-
-    assert (before[2:5:2], after[2:5:2]) == ([b"200", b"site-1"], [b"400", b""])
-
-
-def test_closing_ends_in_time_when_the_peer_is_not_there(net: Any) -> None:
-    nobody = socket.create_server(("127.0.0.1", 0))
-    url = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"
-    nobody.close()
-    io = ZmqIo()
-    link = io.dial(url, "site-1", Ear(), net.keys["site-1"], net.server_keys.public)
-    link.send("", [bytes(1 << 20)])
-
-    assert closed_within(io, 20.0)
-
-
-def test_closing_ends_in_time_when_the_peer_has_stopped(
-    zmq_net: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fox_hpc.wire.zmq_loop.LINGER_S", 0.3)
-    net, server = zmq_net(), Ear()
-    listening = net.listen(server)
-    with peer_process(net, listening.url) as process:
-        server.wait_change("site-1", True)
-        process.send_signal(signal.SIGSTOP)
-        listening.send("site-1", [bytes(32 << 20)])
-
-        assert closed_within(net.server, 15.0)
-    net.close()
-
-
-def test_closing_ends_at_once_when_nothing_waits(zmq_net: Any) -> None:
-    net, server = zmq_net(), Ear()
-    net.dial(net.listen(server).url, "site-1", Ear())
-    server.wait_change("site-1", True)
-
-    assert closed_within(net.client, 4.0)
-    assert closed_within(net.server, 4.0)
-
-
-def test_closing_from_the_io_thread_ends_it(zmq_net: Any) -> None:
-    net = zmq_net()
-    net.listen(Ear())
-    net.server.call_soon(net.server.close)
-    wait_for(lambda: not net.server._thread.is_alive())
-    net.close()
-
-    assert net.server.context.closed
-
-
-def test_closing_from_many_threads_is_one_closing(zmq_net: Any) -> None:
-    net = zmq_net()
-    threads = [threading.Thread(target=net.server.close) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10.0)
-    net.close()
-
-    assert not net.server._thread.is_alive()
-
-
-def test_closing_ends_though_actions_go_on_for_ever(zmq_net: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fox_hpc.wire.zmq_loop.LINGER_S", 0.2)
-    net = zmq_net()
-
-    def again() -> None:
-        net.server.call_soon(again)
-
-    again()
-
-    assert closed_within(net.server, 15.0)
-    net.close()
-
-
-def test_what_cannot_be_opened_leaves_nothing_behind(net: Any, zmq_net: Any) -> None:
-    io, keys = ZmqIo(), net.keys["site-1"]
-    bad = type(keys)("site-1", keys.public, "short")
-    busy = net.listen(Ear())
-    with pytest.raises(WireError, match="cannot be opened"):
-        io.dial("tcp://", "site-1", Ear(), keys, net.server_keys.public)
-    with pytest.raises(WireError, match="cannot be opened"):
-        io.dial("tcp://127.0.0.1:1", "site-1", Ear(), bad, net.server_keys.public)
-    with pytest.raises(WireError, match="cannot be opened"):
-        io.listen(Ear(), keys, {"site-1": "not a key"})
-    with pytest.raises(WireError, match="in use"):
-        io.listen(Ear(), keys, {}, host="127.0.0.1", port=busy.port)
-
-    assert closed_within(io, 4.0)
-    with pytest.raises(LinkClosed):
-        io.listen(Ear(), keys, {})
-
-
-def test_descriptors_are_given_back_after_many_nets(zmq_net: Any) -> None:
-    def one() -> int:
-        net, server = zmq_net(), Ear()
-        net.dial(net.listen(server).url, "site-1", Ear()).send("", [b"x"])
-        server.wait_messages(1)
-        net.close()
-        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-
-    before = one()
-
-    assert max(one() for _ in range(50)) <= before + 2
-
-
-def test_descriptors_and_names_are_given_back_after_many_links(net: Any) -> None:
-    server = Ear()
-    listening = net.listen(server)
-    counts = []
-    for turn in range(50):
-        dialling = net.dial(listening.url, "site-1", Ear())
-        server.wait_change("site-1", True, times=turn + 1)
-        dialling.close()
-        server.wait_change("site-1", False, times=turn + 1)
-        wait_for(lambda: not net.client.links)
-        counts.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208
-
-    assert counts[-1] <= counts[5] + 2
-    assert repr(listening) == f"<ZmqListener {listening.url} · 0 peers>"
-
-
-def test_actions_from_many_threads_all_run(net: Any) -> None:
-    ran: list[int] = []
-
-    def push() -> None:
-        for number in range(2000):
-            net.server.call_soon(lambda number=number: ran.append(number))
-
-    threads = [threading.Thread(target=push) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    wait_for(lambda: len(ran) == 8000)
-
-
-class Told:
-    def __init__(self) -> None:
-        self.changes: list[tuple[str, bool]] = []
-        self.peers = Peers(lambda name, up: self.changes.append((name, up)), Refusals())
-
-
-def test_descriptor_that_is_used_again_by_the_same_cell_is_a_new_connection() -> None:
-    told = Told()
-    told.peers.accepted(7)
-    told.peers.meet(b"1", b"a", "a", 7)
-    told.peers.closed(7)
-    told.peers.accepted(7)
-    told.peers.meet(b"2", b"a", "a", 7)
-    told.peers.settle()
-
-    assert told.changes == [("a", True), ("a", False), ("a", True)]
-    assert (told.peers.id_of("a"), told.peers.get(b"1")) == (b"2", None)
-
-
-def test_connection_that_ended_before_its_first_word_was_read_is_told_down() -> None:
-    told = Told()
-    told.peers.accepted(7)
-    told.peers.closed(7)
-    told.peers.meet(b"1", b"a", "a", 7)
-    told.peers.settle()
-
-    assert told.changes == [("a", True), ("a", False)]
-    assert len(told.peers) == 0
-
-
-def test_old_connection_that_ends_late_does_not_take_the_new_one_down() -> None:
-    told = Told()
-    for id, fd in ((b"1", 7), (b"2", 8)):
-        told.peers.accepted(fd)
-        told.peers.meet(id, b"a", "a", fd)
-    told.peers.closed(7)
-    told.peers.settle()
-
-    assert told.changes == [("a", True), ("a", False), ("a", True)]
-    assert told.peers.id_of("a") == b"2"
