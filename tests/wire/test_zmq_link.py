@@ -176,6 +176,32 @@ def test_what_is_said_while_the_line_is_down_is_heard_when_it_is_up_again(zmq_ne
     net.close()
 
 
+def test_a_dialler_that_still_reads_what_came_before_the_break_dials_anew(zmq_net: Any) -> None:
+    net = zmq_net(redial_s=0.0)
+    may = threading.Event()
+
+    def heard(*_: Any) -> None:
+        may.wait(10.0)
+
+    server, client = Ear(), Ear(heard)
+    listening = net.listen(server)
+    proxy = TcpProxy(lambda: listening.port)
+    net.dial(f"tcp://127.0.0.1:{proxy.port}", "site-1", client)
+    server.wait_change("site-1", True)
+    # More than is read in one turn; then one that does not open, which ends the connection.
+    proxy.corrupt("down", 100_000)
+    for _ in range(300):
+        listening.send("site-1", [b"x"])
+    listening.send("site-1", [bytes(200_000)])
+    server.wait_change("site-1", False)
+    may.set()
+
+    client.wait_change("", True, times=2)
+    assert client.changes == [("", True), ("", False), ("", True)]
+    proxy.close()
+    net.close()
+
+
 def test_large_message_arrives_whole_and_without_a_copy(net: Any) -> None:
     size = 15 << 20
     got: list[Any] = []
