@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from ..errors import BlobError, WireError
 from .blob import CHUNK_BYTES
 from .data_frames import HEADER_BYTES, Header, Kind, Reader, Writer
-from .data_message import Opener, Sealer
 from .pulls import Pulls
 from .session import Session
 from .stream import Stream
@@ -57,14 +56,12 @@ class DataConnection:
         opened: Callable[[DataConnection], None],
         lost: Callable[[], None],
     ) -> None:
-        self._writer = Writer(session.stream_key(nonces, dialled))
-        self._reader = Reader(session.stream_key(nonces, not dialled), CHUNK_BYTES)
-        self._sealer = Sealer(session.message_key(nonces, dialled))
-        self._opener = Opener(session.message_key(nonces, not dialled))
+        self._writer = Writer(session.stream_keys(nonces, dialled))
+        self._reader = Reader(session.stream_keys(nonces, not dialled), CHUNK_BYTES)
         self._shelf, self._pulls, self._opened, self._lost = shelf, pulls, opened, lost
         self._dialled = dialled
         self._stream: Stream | None = None
-        self._header = bytearray(HEADER_BYTES)
+        self._said = b""
         self._asked_of_us: deque[tuple[bytes, int]] = deque()
         self._spoken = 0
 
@@ -101,8 +98,8 @@ class DataConnection:
 
     def say(self, frames: Sequence[Any]) -> None:
         """Send a small message, after what was sent before."""
-        sealed = self._sealer.seal(frames)
-        self._say(Header(Kind.MESSAGE, 0, len(sealed)), sealed)
+        if self._stream is not None and not self._stream.closed:
+            self._stream.write_small(self._writer.message(frames))
 
     def listen(self) -> None:
         """Take what has come by now."""
@@ -140,14 +137,30 @@ class DataConnection:
 
     def _next_header(self) -> None:
         assert self._stream is not None
-        self._stream.expect(memoryview(self._header), self._take_header)
+        self._stream.expect_piece(HEADER_BYTES, self._take_header)
 
-    def _take_header(self) -> None:
+    def _take_header(self, piece: memoryview) -> None:
+        self._said = said = bytes(piece)
         self._spoken += HEADER_BYTES
         try:
-            self._take(self._reader.header(bytes(self._header)))
+            size = self._reader.message_size(said)
+            if size:
+                assert self._stream is not None
+                self._stream.expect_piece(size, self._take_message)
+            else:
+                self._take(self._reader.header(said))
         except WireError as error:
             self._break(error)
+
+    def _take_message(self, sealed: memoryview) -> None:
+        self._spoken += len(sealed)
+        self._next_header()
+        try:
+            frames = self._reader.message(self._said, sealed)
+        except WireError as error:
+            self._break(error)
+        else:
+            self._shelf.came(frames)
 
     def _break(self, error: WireError) -> None:
         log.warning("a data connection is ended: %s", error)
@@ -155,8 +168,8 @@ class DataConnection:
         self._lost()
 
     def _take(self, header: Header) -> None:
-        if header.kind in (Kind.CHUNK, Kind.MESSAGE):
-            self._take_what_follows(header)
+        if header.kind is Kind.CHUNK:
+            self._take_chunk(header)
             return
         self._next_header()
         if header.kind is Kind.OPEN:
@@ -176,26 +189,11 @@ class DataConnection:
         elif header.kind is Kind.GONE:
             self._pulls.fail(header.blob, BlobError("the other end does not hold these bytes any more"))
 
-    def _take_what_follows(self, header: Header) -> None:
+    def _take_chunk(self, header: Header) -> None:
         assert self._stream is not None
         if not header.size:
-            raise WireError("a chunk or a message without bytes came")
-        if header.kind is Kind.CHUNK:
-            place = self._place_of_chunk(header)
-            self._stream.expect(place, lambda: self._chunk_arrived(header))
-        else:
-            sealed = bytearray(header.size)
-            self._stream.expect(memoryview(sealed), lambda: self._message_arrived(sealed))
-
-    def _message_arrived(self, sealed: bytearray) -> None:
-        self._spoken += len(sealed)
-        self._next_header()
-        try:
-            frames = self._opener.open(sealed)
-        except WireError as error:
-            self._break(error)
-        else:
-            self._shelf.came(frames)
+            raise WireError("a chunk without bytes came")
+        self._stream.expect(self._place_of_chunk(header), lambda: self._chunk_arrived(header))
 
     def _place_of_chunk(self, header: Header) -> memoryview:
         place = self._pulls.place(header.blob, header.number)

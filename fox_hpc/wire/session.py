@@ -78,14 +78,11 @@ class Session:
             raise NotAllowed(f"{self!r} seals keys of {KEY_BYTES} bytes for ids of {ID_BYTES}")
         return key
 
-    def stream_key(self, nonces: bytes, dialled: bool) -> bytes:
-        """Give the key of what one end says on a data connection with these nonces."""
-        return mac(self.hello_key, b"dialled" if dialled else b"accepted", nonces)
-
-    def message_key(self, nonces: bytes, dialled: bool) -> bytes:
-        """Give the key that one end seals its messages with on such a connection; 32 bytes."""
-        said = b"messages dialled" if dialled else b"messages accepted"
-        return hashlib.blake2b(said + nonces, key=self.hello_key, digest_size=KEY_BYTES).digest()
+    def stream_keys(self, nonces: bytes, dialled: bool) -> tuple[bytes, bytes]:
+        """Give the keys of what one end says on a data connection with these nonces: MACs', messages'."""
+        said = b"dialled" if dialled else b"accepted"
+        sealed = hashlib.blake2b(b"messages " + said + nonces, key=self.hello_key, digest_size=KEY_BYTES)
+        return mac(self.hello_key, said, nonces), sealed.digest()
 
 
 def offer_session(server_key: str) -> tuple[Session, Offer]:

@@ -7,13 +7,17 @@ Source: ZMQ_FD and ZMQ_EVENTS in zmq_getsockopt(3).
 
 from __future__ import annotations
 
-import selectors
+import contextlib
+import select
 from collections.abc import Callable
 from typing import Any
 
 import zmq
 
-_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+_READ, _WRITE = select.POLLIN, select.POLLOUT
+#: What tells of descriptors, and what it counts a second as. Both kinds are used alike; that of Linux costs
+#: nothing for the descriptors that are silent. `selectors` takes more time than all else in a wait.
+_POLL, _SECOND = (select.epoll, 1) if hasattr(select, "epoll") else (select.poll, 1000)
 #: As a plain number: an enum takes several times as long to compare.
 _IN = int(zmq.POLLIN)
 
@@ -21,7 +25,7 @@ _IN = int(zmq.POLLIN)
 class Source:
     """One that is waited for, and who is told."""
 
-    __slots__ = ("events", "fd", "live", "reader", "socket", "writer")
+    __slots__ = ("events", "fd", "reader", "socket", "writer")
 
     def __init__(
         self, source: Any, reader: Callable[[], None], writer: Callable[[], None] | None = None
@@ -29,7 +33,8 @@ class Source:
         self.socket = None if isinstance(source, int) else source
         self.fd: int = source if isinstance(source, int) else source.getsockopt(zmq.FD)
         self.reader, self.writer = reader, writer
-        self.events, self.live = _READ, True
+        #: What is waited for; 0 once it is watched no more.
+        self.events: int = _READ
 
     @property
     def has_more(self) -> bool:
@@ -38,9 +43,10 @@ class Source:
 
     def turn(self, events: int, run: Callable[[Callable[[], None]], None]) -> None:
         """Run what is to be done; nothing once it is watched no more, which an action may bring about."""
-        if events & _READ and self.live:
+        # That the other end is gone is told to whoever waits, for whatever.
+        if self.events & _READ and events & ~_WRITE:
             run(self.reader)
-        if events & _WRITE and self.live and self.writer is not None:
+        if self.events & _WRITE and events & ~_READ and self.writer is not None:
             run(self.writer)
 
 
@@ -48,8 +54,9 @@ class Sources:
     """For the I/O thread alone."""
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._poll: Any = _POLL()
         self._all: dict[Any, Source] = {}
+        self._by_fd: dict[int, Source] = {}
         self._touched: set[Source] = set()
 
     def __repr__(self) -> str:
@@ -61,14 +68,13 @@ class Sources:
         """See stream.Loop; also for sockets of ZeroMQ."""
         self.unwatch(source)
         one = self._all[source] = Source(source, reader, writer)
-        self._selector.register(one.fd, _READ, one)
+        self._begin(one)
         self.touch(source)
 
     def unwatch(self, source: Any) -> None:
         """See stream.Loop."""
         one = self._all.pop(source, None)
         if one is not None:
-            one.live = False
             self._touched.discard(one)
             self._register(one, 0)
 
@@ -81,11 +87,18 @@ class Sources:
         before, one.events = one.events, events
         if not before:
             if events:
-                self._selector.register(one.fd, events, one)
+                self._begin(one)
         elif events:
-            self._selector.modify(one.fd, events, one)
+            self._poll.modify(one.fd, events)
         else:
-            self._selector.unregister(one.fd)
+            self._by_fd.pop(one.fd, None)
+            # A descriptor that was closed is waited for no more anyway.
+            with contextlib.suppress(OSError):
+                self._poll.unregister(one.fd)
+
+    def _begin(self, one: Source) -> None:
+        self._poll.register(one.fd, one.events)
+        self._by_fd[one.fd] = one
 
     def touch(self, source: Any) -> None:
         """Something was sent over a socket, or received from it."""
@@ -104,8 +117,10 @@ class Sources:
             asked = list(self._touched)
             found = [(one, _READ) for one in asked if one.has_more]
             self._touched = {one for one, _ in found}
-        for key, events in self._selector.select(0 if found else wait_s):
-            one: Source = key.data
+            if found:
+                wait_s = 0
+        for fd, events in self._poll.poll(-1 if wait_s is None else wait_s * _SECOND):
+            one = self._by_fd[fd]
             if one.socket is None:
                 found.append((one, events))
             elif one not in self._touched and one.has_more:
@@ -115,4 +130,5 @@ class Sources:
 
     def close(self) -> None:
         """Wait for nothing any more."""
-        self._selector.close()
+        if hasattr(self._poll, "close"):
+            self._poll.close()

@@ -13,8 +13,13 @@ from typing import Any, Protocol
 SLICE_BYTES = 2**20
 #: Small pieces are read together, as far as they fit here.
 AHEAD_BYTES = 2**12
+_NOWHERE = memoryview(b"")
 #: A silent peer is asked after so many seconds, and given up when it does not answer for so many.
 _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+
+
+def _nothing() -> None:
+    """Wait for nothing."""
 
 
 class Loop(Protocol):
@@ -56,12 +61,14 @@ class Stream:
         self.closed = self._writing = False
         self._io, self._sock, self.lost = io, sock, lost
         #: Called when all that was written has left; may write more.
-        self.refill: Callable[[], None] = lambda: None
+        self.refill = _nothing
         #: Bytes that have come.
         self.heard = 0
         self._out: deque[memoryview] = deque()
-        self._place = memoryview(b"")
-        self._then: Callable[[], None] = lambda: None
+        self._place, self._then = _NOWHERE, _nothing
+        #: So many bytes are expected that are given to `_use`, and not put into a place; 0 if none.
+        self._size = 0
+        self._use: Callable[[memoryview], None] = lambda piece: None
         self._ahead: memoryview | None = None
         self._wants_to_write = False
         sock.setblocking(False)
@@ -75,7 +82,20 @@ class Stream:
     def expect(self, place: memoryview, then: Callable[[], None]) -> None:
         """Read exactly what fits there, at least one byte, then go on."""
         if not self.closed:
-            self._place, self._then = place, then
+            self._place, self._then, self._size = place, then, 0
+
+    def expect_piece(self, size: int, use: Callable[[memoryview], None]) -> None:
+        """Read so many bytes, at least one, and give them to `use`, for as long as that takes.
+
+        After `read_ahead`; what came together with what came before is not copied once more.
+        """
+        if self.closed:
+            return
+        if size > AHEAD_BYTES:
+            place = memoryview(bytearray(size))
+            self.expect(place, lambda: use(place))
+        else:
+            self._size, self._use = size, use
 
     def read_ahead(self) -> None:
         """Read what is small before it is expected: from now on nobody else may read this connection."""
@@ -90,6 +110,19 @@ class Stream:
                 self._out.append(memoryview(buffer))
         if not (self._writing or self._wants_to_write):
             self._writable()
+
+    def write_small(self, data: bytes) -> None:
+        """Like `write`; faster where nothing is on its way and the system takes all of it at once."""
+        if self._out or self._writing or self._wants_to_write or self.closed:
+            self.write(data)
+            return
+        try:
+            count = self._sock.send(data)
+        except OSError:
+            # Whatever it is: it is seen again, by who knows what to do then.
+            count = 0
+        if count < len(data):
+            self.write(memoryview(data)[count:])
 
     @property
     def busy(self) -> bool:
@@ -115,7 +148,8 @@ class Stream:
     def _forget(self) -> None:
         # A timer may hold the stream for a while yet: not what belongs to others.
         self._out.clear()
-        self._place, self._then, self.refill = memoryview(b""), lambda: None, lambda: None
+        self._place, self._then, self.refill = _NOWHERE, _nothing, _nothing
+        self._size, self._use = 0, lambda piece: None
 
     def _end(self) -> None:
         if not self.closed:
@@ -126,7 +160,11 @@ class Stream:
         """Take what has come; also called by the loop."""
         left = SLICE_BYTES
         while left > 0 and not self.closed:
-            ahead = self._ahead if len(self._place) < AHEAD_BYTES else None
+            if not (self._size or self._place):
+                # Who should have said what comes next has failed at what came before.
+                self._end()
+                return
+            ahead = self._ahead if self._size or len(self._place) < AHEAD_BYTES else None
             place = self._place if ahead is None else ahead
             try:
                 count = self._sock.recv_into(place)
@@ -151,15 +189,32 @@ class Stream:
     def _took(self, count: int) -> None:
         self._place = self._place[count:]
         if not self._place:
-            self._then()
+            then = self._then
+            # Whose memory it was may want it back, although nothing else is put into a place for long.
+            self._place, self._then = _NOWHERE, _nothing
+            then()
 
     def _spread(self, data: memoryview) -> None:
         """Put what was read ahead where it is expected."""
-        while data and not self.closed:
+        while data and (self._size or self._place):
+            size = self._size
+            if size:
+                self._size = 0
+                if size <= len(data):
+                    piece, data = data[:size], data[size:]
+                    self._use(piece)
+                else:
+                    self._gather(size)
+                continue
             count = min(len(data), len(self._place))
             self._place[:count] = data[:count]
             data = data[count:]
             self._took(count)
+
+    def _gather(self, size: int) -> None:
+        """The rest of a piece has not come yet: put it together."""
+        use, place = self._use, memoryview(bytearray(size))
+        self.expect(place, lambda: use(place))
 
     def _writable(self) -> None:
         self._writing = True

@@ -16,14 +16,14 @@ from fox_hpc.call import Call, Fault, Reply
 from fox_hpc.errors import CodecError, WireError
 from fox_hpc.metric import Batch, Fact, Point, Text, pack, read_batch, unpack, write_batch
 from fox_hpc.server.news import read_news
-from fox_hpc.wire import codec, data_frames, envelope, handshake
+from fox_hpc.wire import codec, data_frames, data_message, envelope, handshake
 from fox_hpc.wire.blob import CHUNK_BYTES, Ref, read_ref
 from fox_hpc.wire.call_codec import read_call, read_reply, write_call, write_reply
 from fox_hpc.wire.data_frames import HEADER_BYTES, HELLO_BYTES, Header, Kind, Reader, Writer
 from fox_hpc.wire.handshake import Join, Refuse, Welcome
 from fox_hpc.wire.keys import new_keys
 from fox_hpc.wire.opened_blob import OpenedBlob
-from fox_hpc.wire.session import Offer, accept_session, mac, offer_session
+from fox_hpc.wire.session import Offer, accept_session, aead, mac, offer_session
 
 Parser = Callable[[list[bytes]], Any]
 
@@ -31,6 +31,7 @@ _KEYS = new_keys("server")
 _SESSION, _OFFER = offer_session(_KEYS.public)
 _SERVER = accept_session(_OFFER, _KEYS)
 _MOST_BYTES = 2**30
+_STREAM_KEYS = bytes(16), bytes(32)
 
 
 def _said(frames: list[bytes]) -> Any:
@@ -38,9 +39,17 @@ def _said(frames: list[bytes]) -> Any:
     data = frames[0][:HEADER_BYTES].ljust(HEADER_BYTES, b"\0")
     said = data[: HEADER_BYTES - 16]
     right = said + mac(bytes(16), (0).to_bytes(8, "big"), said)
-    header = Reader(bytes(16), CHUNK_BYTES).header(right)
-    Reader(bytes(16), CHUNK_BYTES).header(data)
+    for read in (right, data):
+        reader = Reader(_STREAM_KEYS, CHUNK_BYTES)
+        header = reader.message_size(read) or reader.header(read)
     return header
+
+
+def _message(frames: list[bytes]) -> Any:
+    """Read a message that was sealed rightly whatever is in it."""
+    said = bytes(HEADER_BYTES)
+    sealed = aead(_STREAM_KEYS[1]).encrypt(bytes(12), frames[0], said)
+    return Reader(_STREAM_KEYS, CHUNK_BYTES).message(said, sealed)
 
 
 def _greeting(frames: list[bytes]) -> Any:
@@ -82,6 +91,7 @@ PARSERS: dict[str, tuple[Parser, tuple[type[Exception], ...]]] = {
     "entries": (lambda frames: unpack(bytes(frames[0])), (WireError,)),
     "reference": (_referred, (WireError,)),
     "data header": (_said, (WireError,)),
+    "message": (_message, (WireError,)),
     "greeting": (_greeting, (WireError,)),
 }
 
@@ -131,9 +141,12 @@ def seeds() -> list[tuple[str, list[bytes]]]:
     made += [("reference", [msgspec.msgpack.encode(ref)])]
     made += [("reference", [msgspec.msgpack.encode(Ref(bytes(16), bytes(64), (2**20, 7)))])]
     made += [
-        ("data header", [Writer(bytes(16)).header(Header(kind, 3, 5 * (kind is Kind.CHUNK)))])
+        ("data header", [Writer(_STREAM_KEYS).header(Header(kind, 3, 5 * (kind is Kind.CHUNK)))])
         for kind in Kind
+        if kind is not Kind.MESSAGE
     ]
+    made += [("data header", [Writer(_STREAM_KEYS).message([b"head", b"frame"])])]
+    made += [("message", [data_message.pack([b"head", bytes(300)])])]
     made += [("greeting", [data_frames.hello(_SESSION)[0]])]
     return [(name, [bytes(frame) for frame in frames]) for name, frames in made]
 

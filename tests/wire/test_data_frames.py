@@ -11,7 +11,7 @@ from fox_hpc.wire.data_frames import HEADER_BYTES, HELLO_BYTES, WELCOME_BYTES, H
 from fox_hpc.wire.keys import new_keys
 from fox_hpc.wire.session import Session, accept_session, offer_session
 
-KEY = bytes(16)
+KEYS = bytes(16), bytes(32)
 
 
 @pytest.fixture
@@ -61,12 +61,12 @@ def test_answer_to_another_greeting_is_refused(ends: tuple[Session, Session]) ->
 
 
 def test_headers_come_as_they_were_said() -> None:
-    writer, reader = Writer(KEY), Reader(KEY, CHUNK_BYTES)
+    writer, reader = Writer(KEYS), Reader(KEYS, CHUNK_BYTES)
     headers = [
         Header(Kind.OPEN),
         Header(Kind.WANT, 2**32 - 1, 0, b"b" * 16),
         Header(Kind.CHUNK, 1, CHUNK_BYTES, b"b" * 16, b"t" * 16),
-        *(Header(kind) for kind in Kind),
+        *(Header(kind) for kind in Kind if kind is not Kind.MESSAGE),
     ]
 
     for header in headers:
@@ -75,7 +75,7 @@ def test_headers_come_as_they_were_said() -> None:
 
 @pytest.mark.parametrize("what", ["repeated", "left out", "swapped", "changed", "of another key"])
 def test_header_that_is_not_the_next_one_is_refused(what: str) -> None:
-    writer, reader = Writer(KEY), Reader(KEY, CHUNK_BYTES)
+    writer, reader = Writer(KEYS), Reader(KEYS, CHUNK_BYTES)
     first, second = writer.header(Header(Kind.OPEN)), writer.header(Header(Kind.WANT, 7))
     if what == "repeated":
         reader.header(first)
@@ -84,14 +84,14 @@ def test_header_that_is_not_the_next_one_is_refused(what: str) -> None:
         reader.header(first)
         second = bytes([second[0] ^ 1]) + second[1:]
     elif what == "of another key":
-        second = Writer(b"x" * 16).header(Header(Kind.OPEN))
+        second = Writer((b"x" * 16, b"x" * 32)).header(Header(Kind.OPEN))
 
     with pytest.raises(WireError, match="changed on its way"):
         reader.header(second)
 
 
 def test_header_that_does_not_count_is_not_counted() -> None:
-    writer, reader = Writer(KEY), Reader(KEY, CHUNK_BYTES)
+    writer, reader = Writer(KEYS), Reader(KEYS, CHUNK_BYTES)
     with pytest.raises(WireError):
         reader.header(bytes(HEADER_BYTES))
 
@@ -101,9 +101,9 @@ def test_header_that_does_not_count_is_not_counted() -> None:
 @pytest.mark.parametrize("header", [Header(Kind.CHUNK, 0, CHUNK_BYTES + 1), Header(Kind.WANT, 0, 1)], ids=str)
 def test_more_bytes_than_may_come_are_refused_before_they_do(header: Header) -> None:
     with pytest.raises(WireError, match="more than may come"):
-        Reader(KEY, CHUNK_BYTES).header(Writer(KEY).header(header))
+        Reader(KEYS, CHUNK_BYTES).header(Writer(KEYS).header(header))
 
 
 def test_word_that_is_none_is_refused() -> None:
     with pytest.raises(WireError, match="says 99"):
-        Reader(KEY, CHUNK_BYTES).header(Writer(KEY).header(Header(99)))  # type: ignore[arg-type]
+        Reader(KEYS, CHUNK_BYTES).header(Writer(KEYS).header(Header(99)))  # type: ignore[arg-type]

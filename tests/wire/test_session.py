@@ -82,7 +82,8 @@ def test_offer_that_is_none_is_refused(offer: Offer) -> None:
 
 def test_connections_and_directions_have_keys_of_their_own() -> None:
     worker, server = pair()
-    keys = {worker.stream_key(nonces, dialled) for nonces in (b"a", b"b") for dialled in (True, False)}
+    ways = [(nonces, dialled) for nonces in (b"a", b"b") for dialled in (True, False)]
+    keys = {key[:16] for way in ways for key in worker.stream_keys(*way)}
 
-    assert len(keys) == 4
-    assert worker.stream_key(b"a", True) == server.stream_key(b"a", True)
+    assert len(keys) == 8
+    assert worker.stream_keys(b"a", True) == server.stream_keys(b"a", True)

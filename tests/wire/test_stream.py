@@ -61,6 +61,85 @@ def test_pieces_come_as_they_are_expected_however_they_were_sent(ends: Ends) -> 
     assert b"".join(ends.came) == data[:250_081]
 
 
+@pytest.mark.parametrize("step", [1, 7, 4096, 30_000])
+def test_pieces_are_given_and_places_are_filled_in_turn_however_they_were_sent(ends: Ends, step: int) -> None:
+    sizes = [60, 5, 4096, 4097, 60, 2, 9000]
+    data = os.urandom(sum(sizes))
+
+    def go_on(number: int) -> None:
+        if number == len(sizes):
+            return
+        place = bytearray(sizes[number])
+
+        def filled() -> None:
+            ends.came.append(bytes(place))
+            go_on(number + 1)
+
+        def given(piece: memoryview) -> None:
+            ends.came.append(bytes(piece))
+            go_on(number + 1)
+
+        if number % 3 == 2:
+            ends.stream.expect(memoryview(place), filled)
+        else:
+            ends.stream.expect_piece(sizes[number], given)
+
+    on(ends.io, ends.stream.read_ahead)
+    on(ends.io, lambda: go_on(0))
+    for start in range(0, len(data), step):
+        ends.far.sendall(data[start : start + step])
+        if step > 1 or start < 300:
+            until(ends.io, lambda start=start: ends.stream.heard == min(start + step, len(data)))  # type: ignore[misc]
+    until(ends.io, lambda: len(ends.came) == len(sizes))
+
+    assert [len(piece) for piece in ends.came] == sizes
+    assert b"".join(ends.came) == data
+
+
+def test_memory_of_a_place_is_free_once_it_is_filled(ends: Ends) -> None:
+    place = bytearray(5)
+    on(ends.io, ends.stream.read_ahead)
+    on(
+        ends.io,
+        lambda: ends.stream.expect(memoryview(place), lambda: ends.stream.expect_piece(1, ends.came.append)),  # type: ignore[arg-type]
+    )
+    ends.far.sendall(b"12345")
+    until(ends.io, lambda: ends.stream.heard == 5)
+
+    # What is still looked at cannot grow.
+    on(ends.io, lambda: place.append(6))
+    assert place == b"12345\x06"
+
+
+def test_small_writes_leave_in_order_between_large_ones(ends: Ends) -> None:
+    parts = [os.urandom(size) for size in (3, 3_000_000, 5, 7, 2_000_000, 11)]
+
+    def write() -> None:
+        for part in parts:
+            (ends.stream.write_small if len(part) < 100 else ends.stream.write)(part)
+
+    on(ends.io, write)
+    got = bytearray()
+    while len(got) < sum(map(len, parts)):
+        got += ends.far.recv(1 << 20)
+    on(ends.io, lambda: ends.stream.write_small(b"last"))
+
+    assert bytes(got) == b"".join(parts)
+    assert ends.far.recv(100) == b"last"
+
+
+def test_small_write_to_an_end_that_is_gone_tells_so(ends: Ends) -> None:
+    ends.far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
+    ends.far.close()
+
+    def write() -> bool:
+        ends.stream.write_small(b"one")
+        return ends.lost == 1
+
+    until(ends.io, write)
+    assert on(ends.io, lambda: ends.stream.closed)
+
+
 def test_what_is_written_leaves_in_order_though_nobody_reads_for_a_while(ends: Ends) -> None:
     parts = [os.urandom(size) for size in (1, 0, 5_000_000, 3, 2_000_000)]
     on(ends.io, lambda: ends.stream.write(*parts[:3]))
