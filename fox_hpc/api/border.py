@@ -6,9 +6,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 from typing import Any
+
+from msgspec import structs
 
 from ..call import Call, Pending
 from ..streamed import pull_of
@@ -49,7 +50,7 @@ class Border:
         return started
 
     def _filtered(self, call: Call, pending: Pending) -> Pending:
-        asked = replace(call, args=call.args if pull_of(call) else (), kwargs={})
+        asked = structs.replace(call, args=call.args if pull_of(call) else (), kwargs={})
         future: Future[Any] = Future()
 
         def arrived(done: Future[Any]) -> None:

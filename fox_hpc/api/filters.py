@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec import structs
 
 from ..call import Call
 from ..errors import CallRefused, RecipeError
@@ -61,7 +63,7 @@ class Filters:
             return _through(filters, call.func, value, place, served=not leaves)
 
         kwargs = {name: one(value) for name, value in call.kwargs.items()}
-        return replace(call, args=tuple(map(one, call.args)), kwargs=kwargs)
+        return structs.replace(call, args=tuple(map(one, call.args)), kwargs=kwargs)
 
     def on_answer(self, call: Call, value: Any, place: str, *, leaves: bool) -> Any:
         """Filter the answer to a call, or the chunk of a stream that it asked for; raises CallRefused."""

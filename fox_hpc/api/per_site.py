@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec import structs
 
 from ..call import Call
 from ..errors import RecipeError
@@ -72,4 +73,4 @@ def for_site(call: Call, site: str) -> Call:
         return value.of(site) if isinstance(value, PerSite) else value
 
     kwargs = {name: own(value) for name, value in call.kwargs.items()}
-    return replace(call, args=tuple(map(own, call.args)), kwargs=kwargs)
+    return structs.replace(call, args=tuple(map(own, call.args)), kwargs=kwargs)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from types import TracebackType
 from typing import Any
+
+from msgspec import structs
 
 from ..call import Call, Pending, Ranks
 from ..errors import CallError, SiteLost, StreamBroken
@@ -124,7 +125,7 @@ class Stream(Iterator[Any], AsyncIterator[Any]):
         pull = StreamPull(self._id, number)
         call = Call(self._func, (pull,), caller=self._reader, timeout=self._timeout, ranks=self._ranks)
         # Asked for ahead, so that nobody stands still for it: it closes no ring of places that wait.
-        return self._backend.start(replace(call, waits=False), [self.site])[0]
+        return self._backend.start(structs.replace(call, waits=False), [self.site])[0]
 
     def _take(self, answer: Any, stop: type[Exception]) -> Any:
         kind, value = answer

@@ -6,9 +6,10 @@ import itertools
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 from typing import Any
+
+from msgspec import structs
 
 from ..call import Call
 from ..late import Late
@@ -148,4 +149,4 @@ def _each(call: Call, change: Callable[[Any], Any]) -> Call:
     if not (call.args or call.kwargs):
         return call
     kwargs = {name: change(value) for name, value in call.kwargs.items()}
-    return replace(call, args=tuple(map(change, call.args)), kwargs=kwargs)
+    return structs.replace(call, args=tuple(map(change, call.args)), kwargs=kwargs)

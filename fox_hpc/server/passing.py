@@ -11,8 +11,9 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
+
+from msgspec import structs
 
 from ..api.context import SERVER
 from ..api.feed import is_fed
@@ -54,7 +55,7 @@ class Passing:
         runs.start()
         while (incoming := self._cell.take()) is not None:
             # Who calls is told by the envelope, which was checked, and not by what it says itself.
-            call = replace(incoming.call, caller=site_of(incoming.origin))
+            call = structs.replace(incoming.call, caller=site_of(incoming.origin))
             pull = pull_of(call)
             if call.to:
                 self._pass_on(incoming, call)
@@ -104,7 +105,7 @@ class Passing:
             return
         try:
             backend = Watched(self._cell, self._waits, call.caller)
-            pending = backend.start(replace(call, to="", late=False), [call.to])[0]
+            pending = backend.start(structs.replace(call, to="", late=False), [call.to])[0]
         except Exception as error:
             self._cell.reply(incoming, Reply(fault=Fault.from_exception(error)))
             return

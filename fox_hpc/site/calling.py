@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec import structs
 
 from ..api.context import SERVER
 from ..call import Call, Pending
@@ -33,8 +34,8 @@ class Calling:
             if site == SERVER:
                 started += self._cell.start(call, [site])
             else:
-                payload = write_call(replace(call, to=site))
-                started += self._cell.start_encoded(replace(call, timeout=None), payload, [site])
+                payload = write_call(structs.replace(call, to=site))
+                started += self._cell.start_encoded(structs.replace(call, timeout=None), payload, [site])
         return started
 
     def cancel(self, pending: Sequence[Pending]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from ..call import Call
 from .parcel import Parcel
@@ -15,8 +16,7 @@ from .parcel import Parcel
 REMEMBERED = 4096
 
 
-@dataclass(eq=False)
-class Incoming:
+class Incoming(msgspec.Struct, eq=False):
     """A call that came to this cell."""
 
     id: str
@@ -24,7 +24,7 @@ class Incoming:
     call: Call
     frames: list[Any]
     cancelled: bool = False
-    _tell: list[Callable[[], None]] = field(default_factory=list)
+    _tell: list[Callable[[], None]] = []
 
     def on_cancel(self, tell: Callable[[], None]) -> None:
         """Call `tell`, maybe twice, once the caller waits no more; at once if that is so now."""
@@ -39,8 +39,7 @@ class Incoming:
             tell()
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """An answer that is kept until the caller has it."""
 
     id: str

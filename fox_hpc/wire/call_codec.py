@@ -2,24 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from ..call import Call, Fault, Reply
+from ..call import Call, Fault, Ranks, Reply
 from ..errors import CodecError
 from . import codec
+from .codec_arrays import Frames
+from .codec_tags import Tag
 
-#: What a call says besides if it does not say it.
-_LATER: tuple[Any, ...] = ("", True, None)
+_LIST = int(Tag.LIST)
+#: As a type: 0, which is LIST's number for ever.
+_List = Literal[0]
+
+
+class _Head(msgspec.Struct, array_like=True, frozen=True):
+    """What a call says besides its arguments; the last three came later."""
+
+    func: str
+    caller: str
+    ranks: Ranks
+    to: str = ""
+    waits: bool = True
+    timeout: Annotated[float, msgspec.Meta(gt=0)] | None = None
+
+
+class _Call(msgspec.Struct, frozen=True):
+    """The header of a call, as `codec.encode` makes it of a dict of these: read, and checked, in one step."""
+
+    head: tuple[_List, _Head]
+    args: tuple[_List, list[Any]]
+    kwargs: dict[str, Any]
+
+
+class _Reply(msgspec.Struct, frozen=True):
+    """The header of a reply."""
+
+    fault: Any
+    result: Any
+
+
+_read_call = msgspec.msgpack.Decoder(_Call).decode
+_read_reply = msgspec.msgpack.Decoder(_Reply).decode
 
 
 def write_call(call: Call) -> list[Any]:
     """Encode what the target needs of a call; raises CodecError with the argument's path."""
-    # Who sends a call looks after its timeout, unless another one is to pass it on.
-    timeout = float(call.timeout) if call.to and call.timeout is not None else None
-    head = [call.func, call.caller, call.ranks, call.to, call.waits, timeout]
-    return codec.encode({"head": head, "args": list(call.args), "kwargs": dict(call.kwargs)})
+
+    def make(frames: Frames) -> Any:
+        # Who sends a call looks after its timeout, unless another one is to pass it on.
+        timeout = float(call.timeout) if call.to and call.timeout is not None else None
+        head = [call.func, call.caller, call.ranks, call.to, call.waits, timeout]
+        args = codec.trees(call.args, "args", frames) if call.args else []
+        kwargs = codec.tree(dict(call.kwargs), "kwargs", frames) if call.kwargs else {}
+        return {"head": [_LIST, head], "args": [_LIST, args], "kwargs": kwargs}
+
+    return codec.encode_head(make)
 
 
 def read_call(frames: list[Any]) -> Call:
@@ -28,38 +67,21 @@ def read_call(frames: list[Any]) -> Call:
     Raises:
         CodecError: they are not a call, or hold a class that is not registered here.
     """
-    value = _map_in(frames)
-    try:
-        # The last three came later; a call without them is not one to pass on.
-        head: list[Any] = list(value["head"])
-        func, caller, ranks, to, waits, timeout = [*head, *_LATER[len(head) - 3 :]]
-        args, kwargs = value["args"], value["kwargs"]
-    except (TypeError, KeyError, ValueError) as error:
-        raise CodecError("$", f"this is not a call ({error!r})") from error
-    texts = isinstance(func, str) and isinstance(caller, str) and isinstance(to, str)
-    texts = texts and ranks in ("all", "zero")
-    if not isinstance(waits, bool) or not (timeout is None or (isinstance(timeout, float) and timeout > 0)):
-        raise CodecError("$", "this is not a call (how it is waited for is not told)")
-    named = isinstance(kwargs, dict) and (not kwargs or all(isinstance(name, str) for name in kwargs))
-    if not (texts and isinstance(args, list) and named):
-        raise CodecError("$", "this is not a call (a part has the wrong type)")
+    read, rest = codec.decode_head(frames, _read_call)
+    func, caller, ranks, to, waits, timeout = msgspec.structs.astuple(read.head[1])
+    args = codec.values(read.args[1], "args", rest)
+    kwargs = codec.value(read.kwargs, "kwargs", rest) if read.kwargs else {}
     # `late` stays with the caller: it says how the answer is fetched.
     return Call(func, tuple(args), kwargs, caller, timeout, ranks, to=to, waits=waits)
-
-
-def _map_in(frames: list[Any]) -> dict[Any, Any]:
-    value = codec.decode(frames)
-    if not isinstance(value, dict):
-        # Arrays are asked for their parts with other errors.
-        raise CodecError("$", f"this is neither call nor reply (it is a {type(value).__name__})")
-    return value
 
 
 def write_reply(reply: Reply) -> list[Any]:
     """Encode a reply, its arrays uncopied; a value that cannot travel becomes a fault."""
     if reply.fault is None:
         try:
-            return codec.encode({"fault": None, "result": reply.value})
+            return codec.encode_head(
+                lambda frames: {"fault": None, "result": codec.tree(reply.value, "result", frames)}
+            )
         except CodecError as error:
             reply = Reply(fault=Fault.from_exception(error))
     assert reply.fault is not None
@@ -74,9 +96,11 @@ def _plain(value: Any) -> Any:
 
 def read_reply(frames: list[Any]) -> Reply:
     """Decode a reply's frames; raises CodecError as `read_call` does."""
-    value = _map_in(frames)
+    read, rest = codec.decode_head(frames, _read_reply)
+    result = codec.value(read.result, "result", rest)
+    if read.fault is None:
+        return Reply(result)
     try:
-        fault, result = value["fault"], value["result"]
-        return Reply(result, msgspec.convert(fault, Fault) if fault is not None else None)
-    except (TypeError, KeyError, msgspec.ValidationError) as error:
-        raise CodecError("$", f"this is not a reply ({error})") from error
+        return Reply(result, msgspec.convert(codec.value(read.fault, "fault", rest), Fault))
+    except msgspec.ValidationError as error:
+        raise CodecError("$.fault", f"this is not how a call failed ({error})") from error

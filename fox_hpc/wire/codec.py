@@ -59,9 +59,18 @@ def encode(value: Any) -> list[Buffer]:
     Raises:
         CodecError: a part of the value has a type that cannot travel; the path names it.
     """
+    return encode_head(lambda frames: _tree(value, ROOT, frames, 0))
+
+
+def encode_head(make: Callable[[Frames], Any]) -> list[Buffer]:
+    """Like `encode`, with a header that is made otherwise: of plain values, and of what `tree` gives.
+
+    Args:
+        make: gives it; arrays go into the frames that it gets.
+    """
     frames = Frames()
     try:
-        header = _pack(_tree(value, ROOT, frames, 0))
+        header = _pack(make(frames))
         if len(header) > MOST_HEADER_BYTES:
             plain = f"numbers and text take {len(header)} bytes, at most {MOST_HEADER_BYTES} travel at once"
             raise refuse(ROOT, f"{plain}: put them into arrays, or encode them as bytes")
@@ -84,14 +93,47 @@ def decode(frames: Sequence[Buffer]) -> Any:
         CodecError: the frames are not what `encode` makes, or a class in them is not registered. Nothing
             else is raised, and nothing bigger than the frames is allocated, whatever they hold.
     """
+    head, rest = decode_head(frames, _unpack)
+    return _value(head, ROOT, rest, 0)
+
+
+def decode_head(frames: Sequence[Buffer], unpack: Callable[[Buffer], Any]) -> tuple[Any, Frames]:
+    """Read a header that `encode_head` made; `value` reads what in it came of `tree`.
+
+    Args:
+        unpack: the `decode` of a decoder of msgspec.
+
+    Raises:
+        CodecError: it is not what that decoder takes.
+    """
     if not frames:
         raise refuse(ROOT, "there is no header frame")
     if len(frames) > MOST_FRAMES:
         raise refuse(ROOT, f"{len(frames)} frames came, more than the {MOST_FRAMES} that are taken")
-    return _value(_header(frames[0]), ROOT, Frames(frames[1:]), 0)
+    return _header(frames[0], unpack), Frames(frames[1:])
 
 
-def _header(frame: Buffer) -> Any:
+def tree(value: Any, name: str, frames: Frames) -> Any:
+    """Give what stands in a header for a value, whose path begins with this name; see `encode_head`."""
+    return value if type(value) in _PLAIN else _tree(value, (ROOT, name), frames, 1)
+
+
+def trees(values: Sequence[Any], name: str, frames: Frames) -> list[Any]:
+    """Give what stands in a header for each of some values; see `tree`."""
+    return _items(values, (ROOT, name), frames, 1)
+
+
+def value(head: Any, name: str, frames: Frames) -> Any:
+    """Give the value that stands in a header; raises CodecError."""
+    return head if type(head) in _DECODED_PLAIN else _value(head, (ROOT, name), frames, 1)
+
+
+def values(heads: Sequence[Any], name: str, frames: Frames) -> list[Any]:
+    """Give the values that stand in a header; raises CodecError."""
+    return _decode_items((heads,), (ROOT, name), frames, 1)
+
+
+def _header(frame: Buffer, unpack: Callable[[Buffer], Any] = _unpack) -> Any:
     # A byte of it may become an object of 64 bytes.
     if memoryview(frame).nbytes > MOST_HEADER_BYTES:
         size = memoryview(frame).nbytes
@@ -99,7 +141,9 @@ def _header(frame: Buffer) -> Any:
             ROOT, f"the header frame has {size} bytes, more than the {MOST_HEADER_BYTES} that are taken"
         )
     try:
-        return _unpack(frame)
+        return unpack(frame)
+    except msgspec.ValidationError as error:
+        raise refuse(ROOT, f"the header does not follow the format ({error})") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise refuse(ROOT, f"the header frame is not msgpack: {error}") from error
 

@@ -6,8 +6,9 @@ import logging
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from ..call import Call, Fault
 from .late_reply import LateReply
@@ -17,8 +18,7 @@ from .sender import Way
 log = logging.getLogger(__name__)
 
 
-@dataclass(eq=False)
-class Outgoing:
+class Outgoing(msgspec.Struct, eq=False):
     """A call whose answer has not come.
 
     Args:
@@ -35,7 +35,7 @@ class Outgoing:
     call: Call
     parcel: Parcel
     way: Way | None = None
-    future: Future[Any] = field(default_factory=Future)
+    future: Future[Any] = msgspec.field(default_factory=Future)
     stop_timer: Callable[[], None] | None = None
     fetching: bytes | None = None
     late: weakref.ref[LateReply] | None = None

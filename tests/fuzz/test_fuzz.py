@@ -93,7 +93,7 @@ def test_more_frames_than_the_limit_are_refused() -> None:
 def test_array_is_no_call_and_no_reply() -> None:
     frames = codec.encode(np.float32(1))
     for read in (read_call, read_reply):
-        with pytest.raises(CodecError, match="neither call nor reply"):
+        with pytest.raises(CodecError, match="Expected `object`, got `array`"):
             read(frames)
 
 
