@@ -51,4 +51,7 @@ def pull_of(call: Call) -> StreamPull | None:
 
 def takes_stream(call: Call) -> bool:
     """Tell whether an argument of a call is a stream."""
-    return any(isinstance(value, StreamRef) for value in (*call.args, *call.kwargs.values()))
+    for value in call.args:
+        if isinstance(value, StreamRef):
+            return True
+    return bool(call.kwargs) and any(isinstance(value, StreamRef) for value in call.kwargs.values())

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from types import ModuleType
+from types import CoroutineType, ModuleType
 from typing import Any
 
 from ..call import Call
@@ -80,7 +79,7 @@ class App:
         call = self.streams.receive(call, context)
         with use(context if context.caller == call.caller else context.changed(caller=call.caller)):
             value = func(*call.args, **call.kwargs)
-            if inspect.iscoroutine(value):
+            if isinstance(value, CoroutineType):
                 import asyncio
 
                 value = asyncio.run(value)

@@ -225,7 +225,8 @@ def feeds_for(call: Call, targets: Sequence[str], parallel: int, context: Contex
     Raises:
         RecipeError: the call cannot have a stream as an argument.
     """
-    values = {id(value): value for value in (*call.args, *call.kwargs.values()) if is_stream(value)}
+    given = (*call.args, *call.kwargs.values()) if call.kwargs else call.args
+    values = {id(value): value for value in given if is_stream(value)} if given else None
     if not values:
         return {}
     if context.site_name != SERVER or context.caller:

@@ -65,7 +65,7 @@ class Group:
             call, Border(self._backend, context), self._targets, option.parallel, context
         )
         try:
-            group_call = GroupCall(call, self._targets, backend, option, single=self._single)
+            group_call = GroupCall(call, self._targets, backend, option, context, single=self._single)
         except BaseException:
             end_streams(backend, self._targets)
             raise

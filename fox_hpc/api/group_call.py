@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -16,7 +17,7 @@ from ..call import Call, CallOption, Pending, Wait
 from ..errors import CallCancelled, CallError, FoxError, GroupError, RecipeError, RunCancelled
 from ..model import FLModel
 from .backend import Backend
-from .context import Context, current
+from .context import Context
 from .group_errors import as_call_error, broken_callback
 from .results import Results
 from .streams import answered
@@ -34,14 +35,23 @@ class GroupCall:
     """
 
     def __init__(
-        self, call: Call, targets: Sequence[str], backend: Backend, option: CallOption, *, single: bool
+        self,
+        call: Call,
+        targets: Sequence[str],
+        backend: Backend,
+        option: CallOption,
+        context: Context,
+        *,
+        single: bool,
     ) -> None:
-        self._context: Context = current()
+        self._context = context
         self._call, self._backend, self._option, self._single = call, backend, option, single
         self._order = tuple(targets)
         self._number = {site: number for number, site in enumerate(self._order)}
         self._needed = _needed(option, len(self._order), self._context.min_clients)
-        self._changed = threading.Condition()
+        # Entered by itself, which takes half as many steps.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._waiting = deque(self._order)
         self._open: dict[str, Pending] = {}
         self._values: dict[str, Any] = {}
@@ -67,7 +77,7 @@ class GroupCall:
     @property
     def failures(self) -> dict[str, CallError]:
         """The sites that failed so far, with the cause."""
-        with self._changed:
+        with self._lock:
             return dict(self._failures)
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
@@ -125,12 +135,12 @@ class GroupCall:
         self._conclude()
         if self._given_away:
             raise FoxError(f"as_completed() gave the answers of {self._call.func}() away: none are kept")
-        failures = self._in_order(self._failures)
+        failures = self._in_order(self._failures) if self._failures else {}
         return Results(self._call.func, self._in_order(self._values), failures, called=self._order)
 
     def cancel(self) -> None:
         """Give up what is open; those sites become failures (CallCancelled)."""
-        with self._changed:
+        with self._lock:
             self._cancelled = True
             still_open = list(self._open.values())
             for site in self._waiting:
@@ -178,7 +188,7 @@ class GroupCall:
         left = None if ends is None or ready else max(0.0, ends - time.monotonic())
         seen = given + len(ready)
         in_time = self._wait(self._changed, lambda: bool(ready) or len(self._arrivals) > seen, left)
-        with self._changed:
+        with self._lock:
             for site in self._arrivals[seen:]:
                 heappush(ready, self._number[site])
             return in_time
@@ -206,21 +216,28 @@ class GroupCall:
     def _start_more(self) -> None:
         if not self._waiting:
             return
-        with self._changed:
-            in_flight = len(self._order) - len(self._waiting) - self._over()
-            room = self._option.parallel - in_flight if self._option.parallel else len(self._waiting)
-            sites = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
+        with self._lock:
+            sites = self._next_sites()
         if not sites:
             return
         started = self._backend.start(self._call, sites)
         self._wait: Wait = started[0].wait
-        with self._changed:
+        with self._lock:
             self._open.update({pending.site: pending for pending in started})
             cancelled = self._cancelled
         for pending in started:
             pending.future.add_done_callback(partial(self._arrive, pending.site))
         if cancelled:
             self._backend.cancel(started)
+
+    def _next_sites(self) -> list[str]:
+        parallel = self._option.parallel
+        room = parallel - (len(self._order) - len(self._waiting) - self._over()) if parallel else math.inf
+        if room >= len(self._waiting):
+            sites = list(self._waiting)
+            self._waiting.clear()
+            return sites
+        return [self._waiting.popleft() for _ in range(int(room))]
 
     def _over(self) -> int:
         # An answer that waits for its callback counts as in flight, so that `parallel` bounds what is held.
@@ -230,7 +247,7 @@ class GroupCall:
 
     def _arrive(self, site: str, future: Future[Any]) -> None:
         error = future.exception()
-        with self._changed:
+        with self._lock:
             self._open.pop(site, None)
             if error is None:
                 self._values[site] = answered(future.result(), site, self._call, self._backend)
@@ -282,6 +299,6 @@ def _needed(option: CallOption, size: int, min_clients: int) -> int:
 def _report_round(context: Context, call: Call, *, done: int = 0) -> None:
     if context.on_round is None:
         return
-    for value in (*call.args, *call.kwargs.values()):
+    for value in (*call.args, *call.kwargs.values()) if call.kwargs else call.args:
         if isinstance(value, FLModel) and value.current_round is not None:
             context.on_round(value.current_round + done, value.total_rounds)

@@ -49,7 +49,10 @@ class PerSite:
 
 def has_per_site(call: Call) -> bool:
     """Tell whether an argument is another one for each site."""
-    return any(isinstance(value, PerSite) for value in (*call.args, *call.kwargs.values()))
+    for value in call.args:
+        if isinstance(value, PerSite):
+            return True
+    return bool(call.kwargs) and any(isinstance(value, PerSite) for value in call.kwargs.values())
 
 
 def check_per_site(call: Call, targets: Sequence[str]) -> None:

@@ -53,7 +53,7 @@ def end_streams(backend: Backend, targets: Sequence[str]) -> None:
 
 def answered(value: Any, site: str, call: Call, backend: Backend) -> Any:
     """Give what a caller gets of a site's answer: a Stream for a reference."""
-    inner = value.value if isinstance(value, Late) else value
+    inner = value.value if call.late and isinstance(value, Late) else value
     if not isinstance(inner, StreamRef):
         return value
     on_end: Callable[[], None] | None = None

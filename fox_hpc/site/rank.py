@@ -165,19 +165,19 @@ class Rank:
 
     def guarded(self, incoming: Incoming, run: Callable[[Call], Reply]) -> Reply:
         """Run a call that came from afar, and filter what it brings and what leaves; on rank 0."""
-        context = api_context.current()
-        if context.terms.filters:
-            context = self._context_of(incoming)
+        filtered = bool(api_context.current().terms.filters)
         try:
             if incoming.call.func.startswith("@"):
                 raise NoSuchFunction(sorted(self.app.collab), func=incoming.call.func)
-            call = filter_call(incoming.call, context)
-            reply = run(call)
-            if reply.fault is None:
-                reply = Reply(filter_answer(call, reply.value, context))
+            return self._filtered(incoming, run) if filtered else run(incoming.call)
         except Exception as error:
-            reply = Reply(fault=self.fault_of(error))
-        return reply
+            return Reply(fault=self.fault_of(error))
+
+    def _filtered(self, incoming: Incoming, run: Callable[[Call], Reply]) -> Reply:
+        context = self._context_of(incoming)
+        call = filter_call(incoming.call, context)
+        reply = run(call)
+        return reply if reply.fault is not None else Reply(filter_answer(call, reply.value, context))
 
     def reply(self, incoming: Incoming, reply: Reply) -> None:
         """Answer a call that came from afar; of an error only what the site's owner lets out."""

@@ -54,6 +54,13 @@ class Baton:
         self._holder = threading.get_ident()
         return True
 
+    def seize(self) -> bool:
+        """Hold it if nobody runs the loop, or is about to."""
+        if self.guest or self._own or not self._lock.acquire(False):
+            return False
+        self._holder = threading.get_ident()
+        return True
+
     def give(self) -> None:
         """Hold it no more."""
         self._holder = 0

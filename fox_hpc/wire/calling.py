@@ -57,8 +57,8 @@ class Calling(Called):
         self._lock = threading.RLock()
         self._outgoing: dict[str, Outgoing] = {}
         self._acks = Acks(lambda id, to, frames: self._say("ack", id, to, frames), call_later)
-        #: How many open calls went each way to each target.
-        self._went: dict[tuple[str, Way], int] = defaultdict(int)
+        #: How many open calls went each way to each target; the way is the index.
+        self._went: tuple[dict[str, int], dict[str, int]] = (defaultdict(int), defaultdict(int))
         self._reachable: set[str] = set(reachable)
         self._lost: dict[str, Fault] = {}
 
@@ -117,13 +117,14 @@ class Calling(Called):
     def send_again(self, target: str) -> None:
         """See Sender."""
         with self._lock:
-            for out in [out for out in self._outgoing.values() if out.target == target and out.way]:
+            sent = [out for out in self._outgoing.values() if out.target == target and out.way is not None]
+            for out in sent:
                 self._dispatch(out, short=False)
         self.resend_kept(target)
 
     def _precede(self, later: Outgoing) -> None:
         """Say by the link what went the short way to the same cell: a later call must not overtake it."""
-        if self._went[later.target, Way.SHORT]:
+        if self._went[Way.SHORT][later.target]:
             for out in list(self._outgoing.values()):
                 if out is later:
                     return
@@ -163,7 +164,7 @@ class Calling(Called):
             id, fault = out.id, Fault("timeout", timeout_s=out.call.timeout)
             out.stop_timer = self._call_later(out.call.timeout, lambda: self._give_up(id, fault))
         message = self._message("call", out.id, out.target, out.parcel)
-        short = short and not self._went[out.target, Way.LINK]
+        short = short and not self._went[Way.LINK][out.target]
         way = self._way_of(out.target, message) if short else Way.LINK
         # Noted first: should the connection break with this message, what went over it is sent again.
         self._note_way(out, way)
@@ -174,9 +175,9 @@ class Calling(Called):
 
     def _note_way(self, out: Outgoing, way: Way) -> None:
         if out.way is not None:
-            self._went[out.target, out.way] -= 1
+            self._went[out.way][out.target] -= 1
         out.way = way
-        self._went[out.target, way] += 1
+        self._went[way][out.target] += 1
 
     def _give_up(self, id: str, fault: Fault) -> None:
         out = self._pop(id)
@@ -189,7 +190,7 @@ class Calling(Called):
         with self._lock:
             out = self._outgoing.pop(id, None)
             if out is not None and out.way is not None:
-                self._went[out.target, out.way] -= 1
+                self._went[out.way][out.target] -= 1
             return out
 
     def _end(self, out: Outgoing, fault: Fault) -> None:

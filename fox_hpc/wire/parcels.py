@@ -231,7 +231,10 @@ class Parcels:
     def say(self, cell: str, frames: Sequence[Any], otherwise: Callable[[], None]) -> None:
         """Send a small message; do something else if there is no connection by then. From any thread."""
         peer = self._peers.get(cell)
-        self._io.at_once(otherwise if peer is None else lambda: peer.say(frames, otherwise))
+        if peer is None:
+            self._io.at_once(otherwise)
+        else:
+            self._io.at_once(peer.say, frames, otherwise)
 
     def listen_to(self, cell: str) -> None:
         """Take what a cell has said by now."""

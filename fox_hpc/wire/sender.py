@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from enum import Enum
+from enum import IntEnum
 from typing import Any
 
 from ..errors import LinkClosed, WireError
@@ -22,11 +22,13 @@ log = logging.getLogger(__name__)
 Post = Callable[[str, list[Any]], None]
 
 
-class Way(Enum):
+class Way(IntEnum):
     """How a message goes to another cell."""
 
-    LINK = "over the link"
-    SHORT = "over the data connection, unread by who passes it on"
+    #: Over the link.
+    LINK = 0
+    #: Over the data connection, unread by who passes it on.
+    SHORT = 1
 
 
 class Sender(ABC):

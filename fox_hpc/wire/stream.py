@@ -39,7 +39,7 @@ class Loop(Protocol):
     def call_soon(self, action: Callable[[], None]) -> None:
         """Run something on the I/O thread."""
 
-    def at_once(self, action: Callable[[], None]) -> None:
+    def at_once(self, action: Callable[..., None], *arguments: Any) -> None:
         """Run what touches only a socket now, if this thread may; else on the I/O thread."""
 
     def hurry(self) -> None:

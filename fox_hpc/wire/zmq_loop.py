@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import zmq
@@ -78,18 +79,20 @@ class ZmqLoop:
         else:
             self._baton.recall()
 
-    def at_once(self, action: Callable[[], None]) -> None:
+    def at_once(self, action: Callable[..., None], *arguments: Any) -> None:
         """Run now what touches only a socket or the timers, if nothing goes before it; else soon."""
-        if self._baton.mine and not self._soon:
-            self.guarded(action)
-        elif not self._soon and not self._baton.led and self._baton.take(0):
+        if self._soon:
+            self.call_soon(partial(action, *arguments))
+        elif self._baton.mine:
+            self.guarded(action, *arguments)
+        elif self._baton.seize():
             # Nobody is in the loop, which this thread enters for so long.
             try:
-                self.guarded(action)
+                self.guarded(action, *arguments)
             finally:
                 self._baton.give()
         else:
-            self.call_soon(action)
+            self.call_soon(partial(action, *arguments))
 
     def hurry(self) -> None:
         """See stream.Loop."""
@@ -123,6 +126,7 @@ class ZmqLoop:
         """Run the loop on this thread for a while, if it has to wait; tell whether it waits no more."""
         if ready():
             return True
+        found = False
         if self._baton.mine:
             return self._lead_again(ready, ends)
         left = ends - time.monotonic()
@@ -133,13 +137,13 @@ class ZmqLoop:
             if self._baton.take(-1 if ends == math.inf else left):
                 ends = min(ends, time.monotonic() + STAY_S)
                 try:
-                    while not ready() and not self.closed and time.monotonic() < ends:
+                    while not (found := ready()) and not self.closed and time.monotonic() < ends:
                         self._once(ends)
                 finally:
                     self._baton.give()
         finally:
             self._baton.leave(recall=self._in_a_hurry())
-        return ready()
+        return found or ready()
 
     def _lead_again(self, ready: Callable[[], bool], ends: float) -> bool:
         """Like `_lead`, for a signal's handler in user code that has caught this thread in the loop."""
@@ -176,10 +180,10 @@ class ZmqLoop:
         """
         self._sources.watch(source, reader, writer)
 
-    def guarded(self, action: Callable[[], None]) -> None:
+    def guarded(self, action: Callable[..., None], *arguments: Any) -> None:
         """Run what others gave; whatever it raises is logged, and the thread goes on."""
         try:
-            action()
+            action(*arguments)
         except Exception:
             log.exception("the I/O thread goes on after an error")
 
