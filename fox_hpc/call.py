@@ -78,6 +78,21 @@ class CallOption:
         if self.callback is not None and not callable(self.callback):
             raise RecipeError(f"callback={self.callback!r}: a function of (site, value) or None is right")
 
+    def needed(self, sites: int, min_clients: int) -> int:
+        """Say how many of so many sites must answer.
+
+        Args:
+            min_clients: how many, if the call does not say so itself.
+
+        Raises:
+            RecipeError: it wants more than are called.
+        """
+        if self.min_success is not None:
+            if self.min_success > sites:
+                raise RecipeError(f"min_success={self.min_success}: this call goes to {sites} sites only")
+            return self.min_success
+        return 0 if self.optional else min(min_clients, sites)
+
 
 def new_call_id() -> str:
     """Make an id that is unique over all processes of a run."""

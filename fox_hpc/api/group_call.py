@@ -48,7 +48,7 @@ class GroupCall:
         self._call, self._backend, self._option, self._single = call, backend, option, single
         self._order = tuple(targets)
         self._number = {site: number for number, site in enumerate(self._order)}
-        self._needed = _needed(option, len(self._order), self._context.min_clients)
+        self._needed = option.needed(len(self._order), context.min_clients)
         # Entered by itself, which takes half as many steps.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -286,14 +286,6 @@ class GroupCall:
         failed, ended = len(self._failures), len(self._arrivals)
         so_far = f"{len(self._order) - ended} under way · {ended - failed} answered · {failed} failed"
         return f"<GroupCall {self._call.func}() · {so_far}>"
-
-
-def _needed(option: CallOption, size: int, min_clients: int) -> int:
-    if option.min_success is not None:
-        if option.min_success > size:
-            raise RecipeError(f"min_success={option.min_success}: this call goes to {size} sites only")
-        return option.min_success
-    return 0 if option.optional else min(min_clients, size)
 
 
 def _report_round(context: Context, call: Call, *, done: int = 0) -> None:

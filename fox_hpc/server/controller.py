@@ -12,6 +12,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -276,11 +278,11 @@ class _Noting:
         for one in pending:
             # Written without the record's lock: a glance for people, read when something else changes.
             self._sites[one.site].call = call.func
-            one.future.add_done_callback(lambda _, site=one.site: self._idle(site))  # type: ignore[misc]
+            one.future.add_done_callback(partial(self._idle, one.site))
         return pending
 
     def cancel(self, pending: Sequence[Pending]) -> None:
         self._backend.cancel(pending)
 
-    def _idle(self, site: str) -> None:
+    def _idle(self, site: str, _: Future[Any]) -> None:
         self._sites[site].call = ""

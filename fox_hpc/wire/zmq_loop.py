@@ -217,23 +217,25 @@ class ZmqLoop:
         self._wake_write.close()
 
     def _once(self, ends: float = math.inf) -> None:
+        # Timers first: whoever waits for what comes goes on with it at once.
+        now = time.monotonic()
+        for action in self._timers.due(now):
+            self.guarded(action)
         # _asleep is set before the last look at _soon, and at who waits to be the guest: whoever changes that
         # after the look writes a wake byte.
         self._asleep = self._polls = True
-        ready = self._sources.wait(self._wait_s(ends))
+        ready = self._sources.wait(self._wait_s(now, ends))
         self._asleep = self._polls = self._bulk = False
         for source, events in ready:
             source.turn(events, self.guarded)
-        for action in self._timers.due(time.monotonic()):
-            self.guarded(action)
-        for _ in range(len(self._soon)):
-            self.guarded(self._soon.popleft())
+        if self._soon:
+            for _ in range(len(self._soon)):
+                self.guarded(self._soon.popleft())
 
-    def _wait_s(self, ends: float) -> float | None:
+    def _wait_s(self, now: float, ends: float) -> float | None:
         """Say how long to sleep; a guest until `ends`, the own thread until a guest comes."""
         if self._soon or self.closed or (self._baton.guest and threading.get_ident() == self._thread.ident):
             return 0
-        now = time.monotonic()
         wait_s = self._timers.wait_s(now)
         if ends < math.inf:
             wait_s = max(0.0, ends - now) if wait_s is None else min(wait_s, max(0.0, ends - now))
