@@ -11,7 +11,7 @@ import psutil
 from bench_figure import Figure
 from bench_pipes import MIB, Pipe
 from bench_relay import size_name
-from bench_sites import Trainer, run_plan
+from bench_sites import Streamer, Trainer, run_plan
 
 from fox_hpc import fox
 from fox_hpc.algos import weighted_average
@@ -21,6 +21,8 @@ SERVER_LIMIT, WORKER_LIMIT = 2.5, 2.2
 IDLE_LIMIT_MIB, BUDGET_MIB = 60.0, 64.0
 #: What a bare pipe may hold, in models: a far process, and both its other ends.
 PIPE_PER_SITE, PIPE_BETWEEN = 3, 6
+#: So many numbers of a model are sent at once where it goes in parts: 16 MiB.
+PART = 4 * MIB
 #: How a model is made up, in 64ths: big arrays and small ones, as networks have.
 PARTS = (32, 16, 8, *[1] * 7, *[0.25] * 4)
 
@@ -34,11 +36,24 @@ def memory(rounds: int, sizes: Sequence[int]) -> Iterator[Figure]:
 
 def _memory(mib: int, rounds: int, suffix: str) -> Iterator[Figure]:
     sites = _sites_that_fit(mib, WORKER_LIMIT, SERVER_LIMIT)
-    thin = not sites
-    held = run_plan(lambda: _held(mib, 1 if thin else rounds, thin), sites or 1, client=Trainer())
-    ends = min(sites, _sites_that_fit(mib, PIPE_PER_SITE, PIPE_BETWEEN))
-    middle, far = _held_by_pipe(mib, ends) if ends else ({}, {})
-    more = {"sites": sites or 1, "model_mib": mib, "thin": thin}
+    if sites:
+        held = run_plan(lambda: _held(mib, rounds, _average), sites, client=Trainer())
+        ends = min(sites, _sites_that_fit(mib, PIPE_PER_SITE, PIPE_BETWEEN))
+        peers = _held_by_pipe(mib, ends) if ends else ({}, {})
+        yield from _figures(held, suffix, peers, {"sites": sites, "model_mib": mib})
+    if sites < SITES:
+        # Of a model in parts, sites hold only these: as many take part as should.
+        held = run_plan(lambda: _held(mib, 1, _average_in_parts), SITES, client=Streamer())
+        yield from _figures(held, f"{suffix}_streamed", ({}, {}), {"sites": SITES, "model_mib": mib})
+
+
+def _figures(
+    held: dict[str, float],
+    suffix: str,
+    peers: tuple[dict[str, float], dict[str, float]],
+    more: dict[str, Any],
+) -> Iterator[Figure]:
+    middle, far = peers
     limit = IDLE_LIMIT_MIB + BUDGET_MIB
     yield Figure(f"server_x_model{suffix}", held["server"], "x model", SERVER_LIMIT, {}, more)
     yield Figure(f"worker_x_model{suffix}", held["worker"], "x model", WORKER_LIMIT, far, more)
@@ -52,19 +67,18 @@ def _sites_that_fit(mib: int, each: float, besides: float) -> int:
     return int(max(0, min(SITES, (models - besides) // each)))
 
 
-def _held(mib: int, rounds: int, thin: bool) -> dict[str, float]:
-    _average(_model(0.1))
+def _held(mib: int, rounds: int, average: Callable[[Any], Any]) -> dict[str, float]:
+    average(_model(0.1))
     here = psutil.Process()
     relay, worker = _child(here, "fox_hpc.site.relay"), _child(here, "fox_hpc.site.worker")
     idle = _rss_mib(relay)
     grown = _growth([here, relay, worker])
-    model = _model(mib, np.zeros if thin else np.ones)
+    model = _model(mib)
     for _ in range(rounds):
-        model = _average(model)
+        model = average(model)
     server, _, at_worker = grown()
     return {
-        # Zeros that are only read lie nowhere; with real weights they would.
-        "server": server / mib + thin,
+        "server": server / mib,
         "worker": at_worker / mib,
         "relay_idle": idle,
         "relay_peak": _peak_mib(relay),
@@ -75,9 +89,22 @@ def _average(model: Any) -> Any:
     return weighted_average(fox.clients(late=True).train(model))
 
 
-def _model(mib: float, make: Any = np.ones) -> dict[str, Any]:
+def _average_in_parts(model: dict[str, Any]) -> Any:
+    """Send the parts of a model one after the other, and add up each as it comes back from every site."""
+    places = [(name, start) for name, array in model.items() for start in range(0, array.size, PART)]
+    mean = {name: np.zeros_like(array) for name, array in model.items()}
+    answers = fox.clients.train(model[name][start : start + PART] for name, start in places)
+    for (name, start), *parts in zip(places, *answers, strict=True):
+        place = mean[name][start : start + PART]
+        for part in parts:
+            place += part
+        place /= len(parts)
+    return mean
+
+
+def _model(mib: float) -> dict[str, Any]:
     each = mib * MIB / 4 / sum(PARTS)
-    return {f"layer.{number}.weight": make(int(part * each), np.float32) for number, part in enumerate(PARTS)}
+    return {f"layer.{n}.weight": np.ones(int(part * each), np.float32) for n, part in enumerate(PARTS)}
 
 
 def _held_by_pipe(mib: int, sites: int) -> tuple[dict[str, float], dict[str, float]]:

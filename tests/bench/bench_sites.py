@@ -6,7 +6,7 @@ A module of its own, which sites import; it loads nothing heavy.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fox_hpc import FoxRecipe, HpcEnv, PocEnv, SimEnv, fox
@@ -40,6 +40,14 @@ class Trainer:
     @fox.collab
     def train(self, model: Any) -> Any:
         return model, 1
+
+
+class Streamer:
+    """A site that gives back the parts of a model as they come, and holds none of them."""
+
+    @fox.collab
+    def train(self, parts: Iterator[Any]) -> Iterator[Any]:
+        yield from parts
 
 
 class GlooEcho(Echo):
