@@ -60,6 +60,7 @@ class Rank:
         with (Path(worker.run_dir) / "client.pkl").open("rb") as file:
             self.app: ClientApp = cloudpickle.load(file).make_client_app()
         self.app.streams.attempt = worker.attempt
+        self._filters = self.app.filters.within(self._owners)
         if isinstance(self.app.obj, FoxClientAPI):
             register_payload(self.app.obj.payload)
         self.patience = Patience(self.folder, worker.soft_deadline)
@@ -112,7 +113,8 @@ class Rank:
             Watch(socket.gethostname(), self.io.call_later, partial(self.lead.hangs, 0))
         elif self.follower is not None:
             Watch(socket.gethostname(), self.io.call_later, self.follower.hangs)
-        api_context.set_default(self._make_context())
+        self.context = self._make_context()
+        api_context.set_default(self.context)
 
     def _make_context(self) -> Context:
         api = self.app.obj if isinstance(self.app.obj, FoxClientAPI) else None
@@ -136,7 +138,7 @@ class Rank:
                 spec.client_objects,
                 spec.server_objects,
                 {**spec.site(self.worker.site_name).props, **spec.owner.props},
-                self.app.filters.within(self._owners),
+                self._filters,
             ),
             facts=self._facts(),
         )
@@ -156,27 +158,26 @@ class Rank:
 
     def next_call(self, up: Uplink) -> Incoming | None:
         """Wait for the next call; None when the run is over, or this job's time."""
-        while not self.patience.over:
+        while (wait_s := self.patience.wait_s()) > 0:
             try:
-                return up.cell.take(self.patience.wait_s(), self.io.wait_for)
+                return up.cell.take(wait_s, self.io.wait_for)
             except queue.Empty:
                 continue
         return None
 
-    def guarded(self, incoming: Incoming, run: Callable[[Call], Reply]) -> Reply:
+    def guarded(self, incoming: Incoming, run: Callable[[Call, Incoming], Reply]) -> Reply:
         """Run a call that came from afar, and filter what it brings and what leaves; on rank 0."""
-        filtered = bool(api_context.current().terms.filters)
         try:
             if incoming.call.func.startswith("@"):
                 raise NoSuchFunction(sorted(self.app.collab), func=incoming.call.func)
-            return self._filtered(incoming, run) if filtered else run(incoming.call)
+            return self._filtered(incoming, run) if self._filters else run(incoming.call, incoming)
         except Exception as error:
             return Reply(fault=self.fault_of(error))
 
-    def _filtered(self, incoming: Incoming, run: Callable[[Call], Reply]) -> Reply:
+    def _filtered(self, incoming: Incoming, run: Callable[[Call, Incoming], Reply]) -> Reply:
         context = self._context_of(incoming)
         call = filter_call(incoming.call, context)
-        reply = run(call)
+        reply = run(call, incoming)
         return reply if reply.fault is not None else Reply(filter_answer(call, reply.value, context))
 
     def reply(self, incoming: Incoming, reply: Reply) -> None:
@@ -203,14 +204,13 @@ class Rank:
         return Reply()
 
     def _context_of(self, incoming: Incoming | None) -> Context:
-        context = api_context.current()
         if incoming is None:
-            return context
+            return self.context
         over: Callable[[], bool] = self.up.over.is_set if self.up is not None else bool
         id = incoming.id
         given_up = self.follower.given_up if self.follower is not None else frozenset[str]()
         return serving(
-            context,
+            self.context,
             lambda: incoming.cancelled or over() or id in given_up,
             incoming.on_cancel,
             incoming.call.caller,

@@ -54,7 +54,7 @@ def _serve(rank: Rank, up: Uplink, api: FoxClientAPI[Any]) -> None:
 
 
 def _serve_one(rank: Rank, incoming: Incoming) -> None:
-    reply = rank.guarded(incoming, lambda call: rank.run_here(call, incoming))
+    reply = rank.guarded(incoming, rank.run_here)
     if reply.fault is not None:
         rank.leave_if_one_is_lost()
     rank.reply(incoming, reply)

@@ -12,7 +12,6 @@ import sys
 import traceback
 from typing import Any
 
-from ..api.context import current, use
 from ..call import Call, Reply
 from ..environment import RankEnv, WorkerEnv, process_environ, set_unset
 from ..errors import FoxError, RecipeError
@@ -54,12 +53,10 @@ class FoxWorker(Rank):
     def _lead(self, up: Uplink) -> int:
         started = self._everywhere(Call(INIT), write_call(Call(INIT)), None)
         up.ready(self.ranks.world_size)
-        # Said once for all calls, that it need not be looked for in each.
-        with use(current()):
-            while (incoming := self.next_call(up)) is not None:
-                # A site that could not begin answers every call with why.
-                self.reply(incoming, started if started.fault else self._answer(incoming))
-                flush_all()
+        while (incoming := self.next_call(up)) is not None:
+            # A site that could not begin answers every call with why.
+            self.reply(incoming, started if started.fault else self.guarded(incoming, self._run))
+            flush_all()
         # A job whose time is up leaves the run to the next attempt: then this is not the end.
         last = Call(FINAL if up.over.is_set() else LEAVE)
         ended = self._everywhere(last, write_call(last), None)
@@ -68,9 +65,6 @@ class FoxWorker(Rank):
         if ended.fault is not None:
             say(f"@fox.final failed: {ended.fault.traceback or ended.fault.message}")
         return 0 if ended.fault is None else 1
-
-    def _answer(self, incoming: Incoming) -> Reply:
-        return self.guarded(incoming, lambda call: self._run(call, incoming))
 
     def _run(self, call: Call, incoming: Incoming) -> Reply:
         if self.lead is None:

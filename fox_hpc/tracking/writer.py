@@ -133,8 +133,9 @@ class AutoWriter(BaseWriter):
 
 def flush_all() -> None:
     """Hand on what waits in any writer of this process; called where a site's code ends."""
-    for writer in _all_owing():
-        writer.flush()
+    if _owing:
+        for writer in _all_owing():
+            writer.flush()
 
 
 def _all_owing() -> list[AutoWriter]:

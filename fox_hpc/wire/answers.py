@@ -14,6 +14,8 @@ from .parcel import Parcel
 
 #: So many calls that were settled are remembered, lest a late copy of one runs it again.
 REMEMBERED = 4096
+#: What stands for a call until its frames are read.
+_NOT_READ = Call("")
 
 
 class Incoming(msgspec.Struct, eq=False):
@@ -94,7 +96,7 @@ class Answers:
                 return kept if kept.target == origin else None
             if id in self._running or id in self._settled:
                 return None
-            incoming = self._running[id] = Incoming(id, origin, Call(""), frames)
+            incoming = self._running[id] = Incoming(id, origin, _NOT_READ, frames)
             return incoming
 
     def answer(self, incoming: Incoming, answer: Answer) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -105,6 +106,6 @@ class Timers:
                 ready.append(action)
         return ready
 
-    def wait_s(self, now: float) -> float | None:
-        """Seconds until the next action, None if there is none."""
-        return max(0.0, self._heap[0][0] - now) if self._heap else None
+    def next_at(self) -> float:
+        """Give the clock time of the next action, which may be over; infinite if there is none."""
+        return self._heap[0][0] if self._heap else math.inf

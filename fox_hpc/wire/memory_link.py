@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -117,7 +118,8 @@ class MemoryIo:
                     return self._queue.popleft()
                 if self._closed:
                     return None
-                self._awake.wait(self._timers.wait_s(time.monotonic()))
+                until = self._timers.next_at()
+                self._awake.wait(None if until == math.inf else max(0.0, until - time.monotonic()))
 
     def _wait_for(self, action: Callable[[], None]) -> None:
         if threading.current_thread() is self._thread:

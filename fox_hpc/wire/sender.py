@@ -12,7 +12,7 @@ from ..errors import LinkClosed, WireError
 from . import channel, envelope
 from .data_message import is_small
 from .envelope import Envelope
-from .parcel import Parcel
+from .parcel import Pack, Parcel
 from .parcels import Parcels
 from .refusals import Refusals
 
@@ -37,6 +37,7 @@ class Sender(ABC):
     def __init__(self, name: str, post: Post, attempt: int, parcels: Parcels | None) -> None:
         self.name, self.attempt = name, attempt
         self._post, self._parcels = post, parcels
+        self._pack: Pack = parcels.pack if parcels is not None else Parcel
         #: What was not believed.
         self.refusals = Refusals()
         if parcels is not None:
@@ -72,9 +73,6 @@ class Sender(ABC):
     @abstractmethod
     def send_again(self, target: str) -> None:
         """What went the short way to a cell, or came by it, may be lost: send by the link what is open."""
-
-    def _pack(self, payload: list[Any], targets: list[str]) -> Parcel:
-        return self._parcels.pack(payload, targets) if self._parcels else Parcel(payload, targets)
 
     def _is_stale(self, head: Envelope, frames: list[Any]) -> bool:
         """Tell whether a blob is meant for another attempt, or comes of one; what is open is sent again.
@@ -124,7 +122,7 @@ class Sender(ABC):
     def _way_of(self, target: str, message: list[Any] | None) -> Way:
         """Tell how a message may go now."""
         parcels = self._parcels
-        if message is None or parcels is None or not parcels.is_up(target) or not is_small(message):
+        if parcels is None or message is None or not (parcels.is_up(target) and is_small(message)):
             return Way.LINK
         return Way.SHORT
 

@@ -115,30 +115,31 @@ class ZmqLoop:
         self, changed: threading.Condition, ready: Callable[[], bool], timeout: float | None = None, /
     ) -> bool:
         """See Io."""
-        ends = math.inf if timeout is None else time.monotonic() + timeout
-        if self._lead(ready, ends):
+        now = time.monotonic()
+        ends = math.inf if timeout is None else now + timeout
+        if self._lead(ready, now, ends):
             return True
         left = None if timeout is None else max(0.0, ends - time.monotonic())
         with self._baton.aside(), changed:
             return changed.wait_for(ready, left)
 
-    def _lead(self, ready: Callable[[], bool], ends: float) -> bool:
+    def _lead(self, ready: Callable[[], bool], now: float, ends: float) -> bool:
         """Run the loop on this thread for a while, if it has to wait; tell whether it waits no more."""
         if ready():
             return True
         found = False
         if self._baton.mine:
             return self._lead_again(ready, ends)
-        left = ends - time.monotonic()
-        if left <= 0 or self.closed or not self._baton.enter():
+        if ends <= now or self.closed or not self._baton.enter():
             return False
         try:
             # The own thread steps back as soon as it has done what it is at.
-            if self._baton.take(-1 if ends == math.inf else left):
-                ends = min(ends, time.monotonic() + STAY_S)
+            if self._baton.take(-1 if ends == math.inf else ends - now):
+                now = time.monotonic()
+                ends = min(ends, now + STAY_S)
                 try:
-                    while not (found := ready()) and not self.closed and time.monotonic() < ends:
-                        self._once(ends)
+                    while not (found := ready()) and not self.closed and now < ends:
+                        now = self._once(now, ends)
                 finally:
                     self._baton.give()
         finally:
@@ -153,8 +154,9 @@ class ZmqLoop:
                 "let the handler set a flag, and wait where that is looked at"
             )
         try:
-            while not ready() and not self.closed and time.monotonic() < ends:
-                self._once(ends)
+            now = time.monotonic()
+            while not ready() and not self.closed and now < ends:
+                now = self._once(now, min(ends, now + STAY_S))
         finally:
             # The wait that was interrupted goes on.
             self._polls = True
@@ -191,8 +193,9 @@ class ZmqLoop:
         try:
             while self._goes_on():
                 with self._baton.owned():
+                    now = time.monotonic()
                     while self._goes_on() and not self._baton.guest:
-                        self._once()
+                        now = self._once(now)
                 if not self.closed:
                     self._baton.stand_by(self._in_a_hurry)
         finally:
@@ -216,9 +219,9 @@ class ZmqLoop:
         self._wake_read.close()
         self._wake_write.close()
 
-    def _once(self, ends: float = math.inf) -> None:
+    def _once(self, now: float, ends: float = math.inf) -> float:
+        """Do what is due, wait until `ends` at most, and do what comes; gives the time after it."""
         # Timers first: whoever waits for what comes goes on with it at once.
-        now = time.monotonic()
         for action in self._timers.due(now):
             self.guarded(action)
         # _asleep is set before the last look at _soon, and at who waits to be the guest: whoever changes that
@@ -231,15 +234,14 @@ class ZmqLoop:
         if self._soon:
             for _ in range(len(self._soon)):
                 self.guarded(self._soon.popleft())
+        return time.monotonic()
 
     def _wait_s(self, now: float, ends: float) -> float | None:
-        """Say how long to sleep; a guest until `ends`, the own thread until a guest comes."""
-        if self._soon or self.closed or (self._baton.guest and threading.get_ident() == self._thread.ident):
+        """Say how long to sleep: a guest until `ends`; the own thread, which has no end, until one comes."""
+        if self._soon or self.closed or (ends == math.inf and self._baton.guest):
             return 0
-        wait_s = self._timers.wait_s(now)
-        if ends < math.inf:
-            wait_s = max(0.0, ends - now) if wait_s is None else min(wait_s, max(0.0, ends - now))
-        return wait_s
+        until = min(ends, self._timers.next_at())
+        return None if until == math.inf else max(0.0, until - now)
 
     def _drain(self) -> None:
         self._wake_read.recv(4096)
