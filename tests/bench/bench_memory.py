@@ -21,8 +21,8 @@ SERVER_LIMIT, WORKER_LIMIT = 2.5, 2.2
 IDLE_LIMIT_MIB, BUDGET_MIB = 60.0, 64.0
 #: What a bare pipe may hold, in models: a far process, and both its other ends.
 PIPE_PER_SITE, PIPE_BETWEEN = 3, 6
-#: So many numbers of a model are sent at once where it goes in parts: 16 MiB.
-PART = 4 * MIB
+#: So many numbers of a model are sent at once where it goes in parts: 4 MiB.
+PART = MIB
 #: How a model is made up, in 64ths: big arrays and small ones, as networks have.
 PARTS = (32, 16, 8, *[1] * 7, *[0.25] * 4)
 
