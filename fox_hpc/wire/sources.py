@@ -120,7 +120,10 @@ class Sources:
             if found:
                 wait_s = 0
         for fd, events in self._poll.poll(-1 if wait_s is None else wait_s * _SECOND):
-            one = self._by_fd[fd]
+            one = self._by_fd.get(fd)
+            if one is None:
+                # Closed before it was left alone, while another process has it open: the system tells still.
+                continue
             if one.socket is None:
                 found.append((one, events))
             elif one not in self._touched and one.has_more:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -122,6 +123,17 @@ def test_a_descriptor_that_is_taken_again_is_another_source(ends: Ends) -> None:
     far.send(b"x")
 
     assert ends.wait() == ["new"]
+
+
+def test_what_was_closed_before_it_was_left_alone_is_not_told_though_another_has_it_open(ends: Ends) -> None:
+    near, far = ends.sockets()
+    watched = os.dup(near.fileno())
+    ends.sources.watch(watched, ends.tell("read"))
+    os.close(watched)
+    ends.sources.unwatch(watched)
+    far.send(b"x")
+
+    assert ends.wait(0.0) == []
 
 
 def test_unwatching_what_is_not_watched_is_fine(ends: Ends) -> None:
