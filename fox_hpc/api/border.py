@@ -23,10 +23,9 @@ class Border:
 
     def __init__(self, backend: Backend, context: Context) -> None:
         self._backend, self._context = backend, context
-        if context.terms.filters.incoming:
-            self._lock = threading.Lock()
-            self._to_filter: deque[Callable[[], None]] = deque()
-            self._filtering = False
+        self._lock = threading.Lock()
+        self._to_filter: deque[Callable[[], None]] = deque()
+        self._filtering = False
 
     @property
     def secure(self) -> bool:

@@ -89,7 +89,7 @@ def current() -> Context:
     Raises:
         FoxError: the code does not run inside a run.
     """
-    context = _active.get() or find()
+    context = find()
     if context is None:
         raise FoxError(
             "fox knows its site only inside a run: inside a function that recipe.execute(env) runs"

@@ -225,8 +225,7 @@ def feeds_for(call: Call, targets: Sequence[str], parallel: int, context: Contex
     Raises:
         RecipeError: the call cannot have a stream as an argument.
     """
-    given = (*call.args, *call.kwargs.values()) if call.kwargs else call.args
-    values = {id(value): value for value in given if is_stream(value)} if given else None
+    values = {id(value): value for value in (*call.args, *call.kwargs.values()) if is_stream(value)}
     if not values:
         return {}
     if context.site_name != SERVER or context.caller:

@@ -127,11 +127,11 @@ class ZmqLoop:
         """Run the loop on this thread for a while, if it has to wait; tell whether it waits no more."""
         if ready():
             return True
-        found = False
         if self._baton.mine:
             return self._lead_again(ready, ends)
         if ends <= now or self.closed or not self._baton.enter():
             return False
+        found = False
         try:
             # The own thread steps back as soon as it has done what it is at.
             if self._baton.take(-1 if ends == math.inf else ends - now):
